@@ -1,0 +1,110 @@
+/**
+ * What a collector tells an agent on the control channel: `[topic][MessagePack map]`, where the topic is the agent's
+ * origin (only that agent subscribes to it), the origin followed by `.bye` (the answer to a final manifest), or
+ * `beacon.` (to all: this collector lives).
+ */
+import { controlBytesMax, controlRangesMax, holeRecordsMax, wireVersion } from './limits.ts'
+import { asCount, asMap, decodeValue, encodeValue, type WireValue } from './msgpack.ts'
+import { isTopic, type Topic } from './topic.ts'
+
+export const beaconTopic = 'beacon.'
+export const byeSuffix = '.bye'
+
+/** Everything below `upTo` is kept by the collector: the agent may forget it. */
+export interface Acknowledgement {
+  readonly topic: Topic
+  readonly upTo: number
+}
+
+/** Records the collector misses and asks to be sent again. */
+export interface RepairRequest {
+  readonly topic: Topic
+  readonly from: number
+  readonly to: number
+}
+
+export interface ControlMessage {
+  /** This run of the collector, as in its `sys.run.<run>.` subscription. */
+  readonly run: string
+  readonly acknowledgements: readonly Acknowledgement[]
+  readonly requests: readonly RepairRequest[]
+}
+
+export function encodeControl(message: ControlMessage): Buffer {
+  return encodeValue({
+    v: wireVersion,
+    run: message.run,
+    acks: message.acknowledgements.map((ack) => [ack.topic, ack.upTo]),
+    asks: message.requests.map((request) => [request.topic, request.from, request.to]),
+  })
+}
+
+/** Reads a control message; undefined when it is not one of this version. Never throws. */
+export function readControl(bytes: Buffer): ControlMessage | undefined {
+  if (bytes.length > controlBytesMax) return undefined
+  const decoded = decodeValue(bytes)
+  const map = decoded.ok ? asMap(decoded.value) : undefined
+  const run = map?.['run']
+  if (map === undefined || map['v'] !== wireVersion || typeof run !== 'string' || run.length > 64) return undefined
+  const acks = readList(map['acks'])
+  const asks = readList(map['asks'])
+  if (acks === undefined || asks === undefined) return undefined
+  const acknowledgements: Acknowledgement[] = []
+  for (const [topic, first] of acks) {
+    const upTo = asCount(first)
+    if (typeof topic !== 'string' || !isTopic(topic) || upTo === undefined) return undefined
+    acknowledgements.push({ topic, upTo })
+  }
+  const requests: RepairRequest[] = []
+  for (const [topic, first, second] of asks) {
+    const [from, to] = [asCount(first), asCount(second)]
+    if (typeof topic !== 'string' || !isTopic(topic) || from === undefined || to === undefined) return undefined
+    if (to <= from || to - from > holeRecordsMax) return undefined
+    requests.push({ topic, from, to })
+  }
+  return { run, acknowledgements, requests }
+}
+
+function readList(value: WireValue | undefined): WireValue[][] | undefined {
+  if (!Array.isArray(value) || value.length > controlRangesMax) return undefined
+  return value.every((item) => Array.isArray(item)) ? (value as WireValue[][]) : undefined
+}
+
+/** What a beacon says; shown by `spillway doctor`. */
+export interface Beacon {
+  readonly run: string
+  readonly version: string
+  /** Origins followed, and the first of them by service, host and pid. */
+  readonly originCount: number
+  readonly origins: readonly { readonly service: string; readonly host: string; readonly pid: number; readonly state: string }[]
+}
+
+export function encodeBeacon(beacon: Beacon): Buffer {
+  return encodeValue({
+    v: wireVersion,
+    run: beacon.run,
+    version: beacon.version,
+    n: beacon.originCount,
+    origins: beacon.origins.map((o) => ({ ...o })),
+  })
+}
+
+export function readBeacon(bytes: Buffer): Beacon | undefined {
+  if (bytes.length > controlBytesMax) return undefined
+  const decoded = decodeValue(bytes)
+  const map = decoded.ok ? asMap(decoded.value) : undefined
+  const [run, version, originCount] = [map?.['run'], map?.['version'], asCount(map?.['n'])]
+  if (map?.['v'] !== wireVersion || typeof run !== 'string' || typeof version !== 'string' || originCount === undefined) return undefined
+  const origins = Array.isArray(map['origins']) ? map['origins'] : []
+  return {
+    run,
+    version,
+    originCount,
+    origins: origins.flatMap((value) => {
+      const who = asMap(value)
+      const pid = asCount(who?.['pid'])
+      if (typeof who?.['service'] !== 'string' || typeof who['host'] !== 'string' || pid === undefined) return []
+      return [{ service: who['service'], host: who['host'], pid, state: String(who['state']) }]
+    }),
+  }
+}

@@ -1,0 +1,164 @@
+/**
+ * Every number that bounds something, with the reason it is that number.
+ * Defaults are written here once and quoted elsewhere.
+ */
+
+/** Version of the frame layout. Another version is counted and skipped. */
+export const wireVersion = 1
+
+/** A frame, topic not included. Sixteen full batches fit; a receiver sets its socket's `maxMessageSize` from it. */
+export const frameBytesMax = 1_048_576
+
+/** One record. Longer than this is a mistake or an attachment, and one of them must not fill a batch. */
+export const recordBytesMax = 65_536
+
+/** What is kept of a record that was cut. Enough to recognise it by. */
+export const cutRecordBytes = 4_096
+
+/** Records per frame: bounds what one frame can make a receiver build. */
+export const frameRecordsMax = 4_096
+
+/** Topic text. Room for three long names, small beside a batch. */
+export const topicBytesMax = 200
+
+/** Topics one origin may number. A program that logs under random names folds into `…~other.` after this. */
+export const originTopicsMax = 256
+
+/** Highest sequence number and time. Above it, JavaScript integers lose exactness. */
+export const sequenceMax: number = Number.MAX_SAFE_INTEGER
+
+/** A batch closes at this many bytes: large frames keep ZeroMQ's per-message cost and its message-counted marks small. */
+export const batchBytesMax = 65_536
+
+/** A batch closes at this many records, so that a flood of tiny lines still leaves in bounded frames. */
+export const batchRecordsMax = 512
+
+/** A batch closes this long after its first record. A person at a live tail does not notice 20 ms. */
+export const batchAgeMaxMs = 20
+
+/** Text in all open batches together. 256 topics × 64 KiB would be twice the ring. */
+export const openBatchesBytesMax = 1_048_576
+
+/** Bytes the process keeps for frames not known to be kept elsewhere. About 8 s at 1 MB/s. */
+export const ringBytesMax = 8_388_608
+
+/** What a frame costs beside its bytes: objects, buffer headers, list slots. Measured at about 400 bytes; rounded up. */
+export const frameOverheadBytes = 512
+
+/** Frames in one ZeroMQ pipe. ZeroMQ counts messages, not bytes: 16 × 64 KiB is 1 MiB that dies with the connection. */
+export const dataHighWaterMarkFrames = 16
+
+/** A data link that refused a frame is tried again after this. 16 × 64 KiB per 5 ms is 200 MB/s. */
+export const retrySendMs = 5
+
+/** How often an agent looks at its sockets for subscriptions and acknowledgements when nothing happens. */
+export const agentPollMs = 50
+
+/** Subscription events handled in one look. The rest waits for the next look, so a flood cannot hold the application. */
+export const subscriptionsPerPollMax = 1_000
+
+/** Prefixes an agent remembers per link; more than a collector needs, and a bound on what a hostile peer can store in the application. */
+export const subscriptionPrefixesMax = 4_096
+
+/** A wanted set counts when it has not changed for this long: prefixes arrive one by one. */
+export const wantedSettleMs = 100
+
+/** Manifests follow the last frame at these distances, then keep the last one. Loss at the end of a burst is seen within 50 ms. */
+export const manifestDelaysMs: readonly number[] = [50, 200, 1_000, 2_000]
+
+/** A manifest with names and every topic, for receivers that came later. */
+export const fullManifestEveryMs = 10_000
+
+/** Topic entries in one manifest message; further ones go into a second. 256 topics of 200 bytes stay far below a frame. */
+export const manifestTopicsMax = 512
+
+/** A receiver that binds sees the old and the new connection interleaved after a reconnect: a hole is not a loss yet. */
+export const holeGraceMs = 250
+
+/** Requests for one hole before it is given up. */
+export const repairAttemptsMax = 5
+
+/** Wait for the answer to the first request; doubles with each further one. */
+export const repairTimeoutMs = 250
+
+/** Bytes an agent re-sends per second on request: repair must not push live traffic out of the pipe. */
+export const repairBytesPerSecond = 4_194_304
+
+/** The same range asked for again within this time is ignored: the answer is on its way. */
+export const repairLingerMs = 100
+
+/** Ranges in one control message. */
+export const controlRangesMax = 256
+
+/** A control message. Above ZeroMQ's handshake needs (276 bytes), below anything that costs an application memory. */
+export const controlBytesMax = 65_536
+
+/** Ranges a receiver holds above the frontier of one topic. A hostile sender cannot make it hold more. */
+export const rangesPerTopicMax = 1_024
+
+/** Widest hole that is believed. 2^32 records are an hour at a million a second. */
+export const holeRecordsMax = 4_294_967_296
+
+/** Origins a receiver follows; the oldest finished one is forgotten first, its totals stay. */
+export const originsMax = 10_000
+
+/** Acknowledgements are sent this often while records arrive. An agent's ring holds what is not yet acknowledged. */
+export const acknowledgeEveryMs = 100
+
+/** A link without any sign from the collector for this long is closed and built anew. ZeroMQ gives up some connections for good, silently. */
+export const watchdogSilenceMs = 15_000
+
+/** First and longest distance between two rebuilds of a link. */
+export const rebuildBackoffMs: { readonly first: number; readonly max: number } = { first: 15_000, max: 60_000 }
+
+/** The process's end waits at most this long for what is not delivered yet. */
+export const exitWaitMs = 100
+
+/** `close()` and `flush()` wait this long unless told otherwise. */
+export const closeDeadlineMs = 2_000
+
+/** Between two notices on stderr. */
+export const noticeEveryMs = 30_000
+
+/** Names of loggers remembered per destination; a program with one child logger per request would grow it for ever. */
+export const loggerNamesMax = 1_000
+
+/** How far into a line its level is looked for when pino does not tell. pino writes it first. */
+export const levelScanChars = 512
+
+/** MessagePack nesting and elements a decoder builds. Enough for any record; a frame of 1 MiB of empty maps is refused. */
+export const decodeDepthMax = 32
+export const decodeElementsMax = 100_000
+
+/** ZeroMQ heartbeats: a peer that vanished without a word is noticed within the timeout. */
+export const heartbeatIntervalMs = 5_000
+export const heartbeatTimeoutMs = 15_000
+
+/** A connection that has not finished its greeting in this time is dropped. */
+export const handshakeMs = 5_000
+
+/** Reconnect distance: quick at first, then patient. */
+export const reconnectFirstMs = 100
+export const reconnectMaxMs = 2_000
+
+/** Frames waiting in the collector's socket per connection, before the pressure reaches the agents. */
+export const ingestHighWaterMarkFrames = 256
+
+/** Bytes a sink may hold that are not written yet. Above it the collector refuses frames, which agents keep and send again. */
+export const sinkPendingBytesMax = 67_108_864
+
+/** Files the file sink holds open. The least recently written one is closed first. */
+export const openFilesMax = 128
+
+/** A file sink writes when this much waits, or after `sinkFlushMs`. Large writes are what makes it fast. */
+export const sinkWriteBytes = 262_144
+export const sinkFlushMs = 20
+
+/** One live tail's queue in the collector, in frames. Beyond it that tail misses records and counts them. */
+export const tailHighWaterMarkFrames = 1_000
+
+/** Prefixes all tails together may subscribe to; every one is forwarded to every agent. */
+export const tailPrefixesMax = 1_000
+
+/** The collector's end drains for at most this long. */
+export const drainMaxMs = 5_000

@@ -1,0 +1,47 @@
+/**
+ * ZeroMQ sockets that cannot take the process with them. A constructor that is given a bad option throws and leaves a
+ * half-built object behind whose clean-up crashes the process at its end; so sockets are built with nothing but their
+ * context, and options are set one by one.
+ */
+import { Context, type Socket } from 'zeromq'
+import { handshakeMs, heartbeatIntervalMs, heartbeatTimeoutMs, reconnectFirstMs, reconnectMaxMs } from './limits.ts'
+
+type Constructor<S> = new (options: { context: Context }) => S
+
+/** Never the global context: the application may use ZeroMQ itself, with its own handlers and limits. */
+export function privateContext(): Context {
+  return new Context()
+}
+
+/**
+ * Builds a socket and sets its options; closes it and throws when one is refused.
+ * Every socket gets heartbeats, a bounded handshake and no linger: what is not delivered is kept by its sender.
+ */
+export function openSocket<S extends Socket>(
+  context: Context,
+  type: Constructor<S>,
+  options: Partial<Omit<S, 'context'>> & { maxMessageSize: number },
+): S {
+  const socket = new type({ context })
+  const all: Record<string, unknown> = {
+    linger: 0,
+    heartbeatInterval: heartbeatIntervalMs,
+    heartbeatTimeout: heartbeatTimeoutMs,
+    heartbeatTimeToLive: heartbeatTimeoutMs,
+    handshakeInterval: handshakeMs,
+    reconnectInterval: reconnectFirstMs,
+    reconnectMaxInterval: reconnectMaxMs,
+    ipv6: true,
+    ...options,
+  }
+  try {
+    for (const [name, value] of Object.entries(all)) {
+      if (!(name in socket)) throw new Error(`this socket has no option "${name}"`)
+      Reflect.set(socket, name, value)
+    }
+  } catch (error) {
+    socket.close()
+    throw error
+  }
+  return socket
+}

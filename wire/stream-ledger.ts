@@ -1,0 +1,209 @@
+/**
+ * What a receiver knows about one topic of one origin: the accounting of docs/WIRE.md, pure.
+ *
+ *      join          frontier                      horizon
+ *   ────┼──────────────┼────────┬─────────┬───────────┼──────►  record numbers
+ *       │  all final   │ missing│ received│  missing  │ unknown
+ *
+ * Everything below the frontier is final: received once, or lost with a reason. A number that is not missing and lies
+ * below the horizon is a duplicate. Holes are in grace first (a receiver that binds reads the old and the new
+ * connection interleaved after a reconnect), then asked for with back-off, then lost.
+ */
+import { holeGraceMs, holeRecordsMax, rangesPerTopicMax, repairAttemptsMax, repairTimeoutMs, sequenceMax } from './limits.ts'
+import { type Range, RangeSet } from './range-set.ts'
+
+/** Why a record will never arrive. Closed list; docs/WIRE.md says what each means. */
+export const lossReasons = ['ring_evicted', 'unanswered', 'origin_gone', 'overload', 'transit'] as const
+export type LossReason = (typeof lossReasons)[number]
+
+/** How a receiver treats holes. A live tail asks for nothing: `attemptsMax` 0. */
+export interface HolePolicy {
+  readonly graceMs: number
+  readonly attemptsMax: number
+}
+
+export const repairingPolicy: HolePolicy = { graceMs: holeGraceMs, attemptsMax: repairAttemptsMax }
+/** Twice the grace: a tail is a second hop behind the collector. */
+export const countingPolicy: HolePolicy = { graceMs: 2 * holeGraceMs, attemptsMax: 0 }
+
+/** A stretch in which holes were seen at one moment, and when to look at it again. */
+interface Watch {
+  readonly from: number
+  to: number
+  readonly seenAtMs: number
+  dueAtMs: number
+  attempts: number
+}
+
+/** Holes seen this close together are watched as one, so a stream of reordered frames keeps few watches. */
+const watchMergeMs = 20
+
+export class StreamLedger {
+  /** First number this receiver answers for. */
+  joinAt: number
+  /** Behind the highest number known to have been sent. */
+  horizon: number
+  /** Behind the highest number the origin says it accepted; what lies above the horizon is still with the origin. */
+  lead: number
+  received = 0
+  duplicates = 0
+  /** Records that came after they were booked as lost. */
+  late = 0
+  readonly lost: Map<LossReason, number> = new Map()
+  readonly #policy: HolePolicy
+  readonly #missing = new RangeSet()
+  readonly #lostRanges = new RangeSet()
+  #watches: Watch[] = []
+  #trail = 0
+
+  constructor(joinAt: number, policy: HolePolicy) {
+    this.joinAt = joinAt
+    this.horizon = joinAt
+    this.lead = joinAt
+    this.#policy = policy
+  }
+
+  /** Everything below is final. */
+  get frontier(): number {
+    return this.#missing.first?.from ?? this.horizon
+  }
+
+  get lostRecords(): number {
+    let records = 0
+    for (const count of this.lost.values()) records += count
+    return records
+  }
+
+  get accepted(): number {
+    return Math.max(this.lead, this.horizon) - this.joinAt
+  }
+
+  get hasHoles(): boolean {
+    return this.#missing.rangeCount > 0
+  }
+
+  /**
+   * Books a frame of records `[seq, seq + count)`.
+   *
+   * @returns The parts not seen before, ascending: these are to be delivered, nothing else.
+   *   Undefined when the number is too far ahead to be believed; nothing is booked then.
+   */
+  receive(seq: number, count: number, nowMs: number): Range[] | undefined {
+    const end = seq + count
+    if (end > sequenceMax || seq - this.horizon > holeRecordsMax) return undefined
+    const fresh: Range[] = []
+    let freshRecords = 0
+    if (seq < this.horizon) {
+      for (const part of this.#missing.within(seq, Math.min(end, this.horizon))) {
+        this.#missing.remove(part.from, part.to)
+        fresh.push(part)
+        freshRecords += part.to - part.from
+      }
+    }
+    if (end > this.horizon) {
+      const from = Math.max(seq, this.horizon)
+      if (seq > this.horizon) this.#open(this.horizon, seq, nowMs)
+      fresh.push({ from, to: end })
+      freshRecords += end - from
+      this.horizon = end
+    }
+    this.received += freshRecords
+    if (freshRecords < count) this.#countRepeated(seq, end, count - freshRecords)
+    return fresh
+  }
+
+  /** Takes what a manifest says: what was sent, what was accepted, and the oldest record the origin still holds. */
+  announce(told: { readonly sent: number; readonly lead: number; readonly trail: number }, nowMs: number): void {
+    this.#trail = Math.max(this.#trail, told.trail)
+    if (told.lead > this.lead && told.lead - this.joinAt <= holeRecordsMax) this.lead = told.lead
+    if (told.sent > this.horizon && told.sent - this.horizon <= holeRecordsMax && told.sent <= sequenceMax) {
+      this.#open(this.horizon, told.sent, nowMs)
+      this.horizon = told.sent
+    }
+  }
+
+  /** Moves the join point down to `joinAt`: records came before the manifest that says where to begin. */
+  joinEarlier(joinAt: number, nowMs: number): void {
+    if (joinAt >= this.joinAt || this.joinAt - joinAt > holeRecordsMax) return
+    this.#open(joinAt, this.joinAt, nowMs)
+    this.joinAt = joinAt
+  }
+
+  /** Books what is still missing in `[from, to)` as lost for good. Returns the records booked. */
+  lose(from: number, to: number, reason: LossReason): number {
+    let records = 0
+    for (const part of this.#missing.within(from, to)) {
+      this.#missing.remove(part.from, part.to)
+      this.#lostRanges.add(part.from, part.to)
+      records += part.to - part.from
+    }
+    // Only tells late records from duplicates; the oldest may be forgotten.
+    while (this.#lostRanges.rangeCount > rangesPerTopicMax) {
+      const first = this.#lostRanges.first
+      if (first) this.#lostRanges.remove(first.from, first.to)
+    }
+    if (records > 0) this.lost.set(reason, (this.lost.get(reason) ?? 0) + records)
+    return records
+  }
+
+  /** Books every hole as lost: nothing more will come. */
+  loseAll(reason: LossReason): number {
+    this.#watches = []
+    return this.lose(this.joinAt, this.horizon, reason)
+  }
+
+  /**
+   * Looks at the holes that are due.
+   *
+   * @returns Ranges to ask the origin for now; each counts as one attempt. What was asked for too often, or is no
+   *   longer with the origin, has been booked as lost.
+   */
+  due(nowMs: number): Range[] {
+    const asks: Range[] = []
+    if (this.#watches.length === 0) return asks
+    const kept: Watch[] = []
+    for (const watch of this.#watches) {
+      if (watch.dueAtMs > nowMs) kept.push(watch)
+      else if (this.#look(watch, nowMs, asks)) kept.push(watch)
+    }
+    this.#watches = kept
+    return asks
+  }
+
+  #look(watch: Watch, nowMs: number, asks: Range[]): boolean {
+    if (this.#policy.attemptsMax === 0) {
+      this.lose(watch.from, watch.to, 'transit')
+      return false
+    }
+    this.lose(watch.from, Math.min(watch.to, this.#trail), 'ring_evicted')
+    const holes = this.#missing.within(watch.from, watch.to)
+    if (holes.length === 0) return false
+    if (watch.attempts >= this.#policy.attemptsMax) {
+      this.lose(watch.from, watch.to, 'unanswered')
+      return false
+    }
+    asks.push(...holes)
+    watch.dueAtMs = nowMs + repairTimeoutMs * 2 ** watch.attempts
+    watch.attempts += 1
+    return true
+  }
+
+  #open(from: number, to: number, nowMs: number): void {
+    this.#missing.add(from, to)
+    const last = this.#watches.at(-1)
+    if (last !== undefined && last.attempts === 0 && from >= last.to && nowMs - last.seenAtMs <= watchMergeMs) last.to = to
+    else this.#watches.push({ from, to, seenAtMs: nowMs, dueAtMs: nowMs + this.#policy.graceMs, attempts: 0 })
+    // A sender that leaves holes without end costs a bounded amount of memory.
+    while (this.#missing.rangeCount > rangesPerTopicMax) {
+      const first = this.#missing.first
+      if (first) this.lose(first.from, first.to, 'overload')
+    }
+  }
+
+  #countRepeated(from: number, to: number, records: number): void {
+    let late = 0
+    for (const part of this.#lostRanges.within(from, to)) late += part.to - part.from
+    this.late += late
+    this.duplicates += records - late
+  }
+}
