@@ -3,7 +3,7 @@
  * origin (only that agent subscribes to it), the origin followed by `.bye` (the answer to a final manifest), or
  * `beacon.` (to all: this collector lives).
  */
-import { controlBytesMax, controlRangesMax, holeRecordsMax, wireVersion } from './limits.ts'
+import { controlBytesMax, controlElementsMax, controlRangesMax, holeRecordsMax, wireVersion } from './limits.ts'
 import { asCount, asMap, decodeValue, encodeValue, type WireValue } from './msgpack.ts'
 import { isTopic, type Topic } from './topic.ts'
 
@@ -42,7 +42,7 @@ export function encodeControl(message: ControlMessage): Buffer {
 /** Reads a control message; undefined when it is not one of this version. Never throws. */
 export function readControl(bytes: Buffer): ControlMessage | undefined {
   if (bytes.length > controlBytesMax) return undefined
-  const decoded = decodeValue(bytes)
+  const decoded = decodeValue(bytes, controlElementsMax)
   const map = decoded.ok ? asMap(decoded.value) : undefined
   const run = map?.['run']
   if (map === undefined || map['v'] !== wireVersion || typeof run !== 'string' || run.length > 64) return undefined
@@ -79,16 +79,15 @@ export interface Beacon {
   readonly origins: readonly { readonly service: string; readonly host: string; readonly pid: number; readonly state: string }[]
 }
 
+/** Names at most as many of the origins as fit: a message over the limit would end the connection of every agent. */
 export function encodeBeacon(beacon: Beacon): Buffer {
-  return encodeValue({
-    v: wireVersion,
-    run: beacon.run,
-    version: beacon.version,
-    n: beacon.originCount,
-    origins: beacon.origins.map((o) => ({ ...o })),
-  })
+  const { run, version, originCount, origins } = beacon
+  const bytes = encodeValue({ v: wireVersion, run, version, n: originCount, origins: origins.map((origin) => ({ ...origin })) })
+  if (bytes.length <= controlBytesMax || origins.length === 0) return bytes
+  return encodeBeacon({ ...beacon, origins: origins.slice(0, origins.length >>> 1) })
 }
 
+/** Reads a beacon; undefined when it is not one of this version. Origins it cannot read are left out. Never throws. */
 export function readBeacon(bytes: Buffer): Beacon | undefined {
   if (bytes.length > controlBytesMax) return undefined
   const decoded = decodeValue(bytes)
@@ -102,9 +101,9 @@ export function readBeacon(bytes: Buffer): Beacon | undefined {
     originCount,
     origins: origins.flatMap((value) => {
       const who = asMap(value)
-      const pid = asCount(who?.['pid'])
-      if (typeof who?.['service'] !== 'string' || typeof who['host'] !== 'string' || pid === undefined) return []
-      return [{ service: who['service'], host: who['host'], pid, state: String(who['state']) }]
+      const [service, host, pid, state] = [who?.['service'], who?.['host'], asCount(who?.['pid']), who?.['state']]
+      if (typeof service !== 'string' || typeof host !== 'string' || pid === undefined || typeof state !== 'string') return []
+      return [{ service, host, pid, state }]
     }),
   }
 }

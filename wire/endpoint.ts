@@ -27,14 +27,18 @@ export function parseEndpoint(text: string, what: string): Endpoint {
   const hint = /^[\w.-]+:\d+$/.test(text) ? `; did you mean "tcp://${text}"?` : ''
   throw new SpillwayError(
     'SPW_OPTION_INVALID',
-    `${what}: expected tcp://HOST:PORT or ipc://PATH, got ${JSON.stringify(text.slice(0, 120))}${hint}`,
+    `${what}: expected tcp://HOST:PORT or ipc://PATH of at most ${ipcPathBytesMax} bytes, got ${JSON.stringify(text.slice(0, 120))}${hint}`,
   )
 }
 
-/** The endpoint `steps` behind a data endpoint: the next port, or the path with `.<name>` added. */
+/**
+ * The endpoint `steps` behind a data endpoint: the next port, or the path with `.<name>` added.
+ *
+ * @throws {@link SpillwayError} `SPW_OPTION_INVALID` when there is no such port or the path gets too long.
+ */
 export function siblingEndpoint(data: Endpoint, steps: number, name: 'control' | 'tail'): Endpoint {
   const tcp = tcpShape.exec(data)
-  if (tcp === null) return `${data}.${name}` as Endpoint
+  if (tcp === null) return parseEndpoint(`${data}.${name}`, name)
   return parseEndpoint(`tcp://${tcp[1]}:${Number(tcp[2]) + steps}`, name)
 }
 

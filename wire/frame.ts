@@ -40,6 +40,7 @@ export type FrameFault = 'too_long' | 'truncated' | 'version' | 'layout' | 'boun
 export type DecodeResult = { readonly ok: true; readonly frame: DecodedFrame } | { readonly ok: false; readonly fault: FrameFault }
 
 const originLength = 16
+const originShape = /^[A-Za-z0-9_-]{16}$/
 const lineFeed = 10
 
 /**
@@ -92,16 +93,15 @@ function startFrame(head: FrameHead, bodyBytes: number, bodyHeadBytes: number): 
 }
 
 function checkHead(head: FrameHead): void {
-  const fault =
-    head.origin.length !== originLength
-      ? `origin: expected ${originLength} ASCII characters, got ${head.origin.length}`
-      : !isSequence(head.seq)
-        ? `seq: expected a whole number from 0 to 2^53-1, got ${head.seq}`
+  const fault = !originShape.test(head.origin)
+    ? `origin: expected ${originLength} characters of [A-Za-z0-9_-], got ${JSON.stringify(head.origin.slice(0, 2 * originLength))}`
+    : !Number.isInteger(head.count) || head.count < 1 || head.count > frameRecordsMax
+      ? `count: expected 1 to ${frameRecordsMax}, got ${head.count}`
+      : !isSequence(head.seq) || !isSequence(head.seq + head.count)
+        ? `seq: expected a whole number from 0, with count at most 2^53-1, got ${head.seq}`
         : !isSequence(head.time)
           ? `time: expected whole Unix ms, got ${head.time}`
-          : !Number.isInteger(head.count) || head.count < 1 || head.count > frameRecordsMax
-            ? `count: expected 1 to ${frameRecordsMax}, got ${head.count}`
-            : undefined
+          : undefined
   if (fault !== undefined) throw new SpillwayError('SPW_FRAME_INVALID', `frame ${fault}`)
 }
 
@@ -171,7 +171,7 @@ export function decodeFrame(bytes: Uint8Array): DecodeResult {
   if (seq === undefined || count === undefined || time === undefined || kind === undefined) return { ok: false, fault: 'layout' }
   if (count < 1 || count > frameRecordsMax || seq + count > sequenceMax) return { ok: false, fault: 'bounds' }
   if (kind < 1 || kind > 4) return { ok: false, fault: 'bounds' }
-  if (!/^[A-Za-z0-9_-]{16}$/.test(origin)) return { ok: false, fault: 'layout' }
+  if (!originShape.test(origin)) return { ok: false, fault: 'layout' }
 
   let body: Buffer
   if (kind === frameKinds.lines) {
@@ -212,7 +212,7 @@ function holdsLines(body: Buffer, count: number): boolean {
   return lines === count
 }
 
-/** The lines `skip` to `skip + take` of a body of lines, as a view. */
+/** The lines `skip` to `skip + take` of a body of lines, as a view; fewer when the body ends before. */
 export function sliceLines(body: Buffer, skip: number, take: number): Buffer {
   const start = afterLines(body, 0, skip)
   return body.subarray(start, afterLines(body, start, take))
@@ -220,6 +220,10 @@ export function sliceLines(body: Buffer, skip: number, take: number): Buffer {
 
 function afterLines(body: Buffer, from: number, lines: number): number {
   let at = from
-  for (let i = 0; i < lines; i += 1) at = body.indexOf(lineFeed, at) + 1
+  for (let i = 0; i < lines; i += 1) {
+    const end = body.indexOf(lineFeed, at)
+    if (end === -1) return body.length
+    at = end + 1
+  }
   return at
 }

@@ -126,9 +126,17 @@ export const loggerNamesMax = 1_000
 /** How far into a line its level is looked for when pino does not tell. pino writes it first. */
 export const levelScanChars = 512
 
-/** MessagePack nesting and elements a decoder builds. Enough for any record; a frame of 1 MiB of empty maps is refused. */
+/** MessagePack nesting a decoder builds. Deeper than any record people write. */
 export const decodeDepthMax = 32
-export const decodeElementsMax = 100_000
+
+/**
+ * MessagePack values a decoder builds from one frame: 512 records of 64 values. As many empty maps, the dearest of them,
+ * take about 30 ms on a slow core; three times as many held the event loop for 100 ms.
+ */
+export const decodeElementsMax = 32_768
+
+/** The same for a control message: 256 acknowledgements and 256 requests are 1,800 values. It is read inside the application. */
+export const controlElementsMax = 4_096
 
 /** ZeroMQ heartbeats: a peer that vanished without a word is noticed within the timeout. */
 export const heartbeatIntervalMs = 5_000
@@ -162,3 +170,6 @@ export const tailPrefixesMax = 1_000
 
 /** The collector's end drains for at most this long. */
 export const drainMaxMs = 5_000
+
+/** The collector's last acknowledgements and frames may stay this long in a socket that is being closed. */
+export const lastWordsMs = 500

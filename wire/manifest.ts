@@ -112,14 +112,14 @@ function readGone(value: WireValue | undefined): GoneRange[] | undefined {
   return ranges
 }
 
-/** Text shown to people: bounded, so a hostile origin cannot fill a status page. */
+/** Text shown to people: cut here, so a hostile origin cannot fill a status page and a long name does not cost a manifest. */
 const whoTextMax = 256
 
 function readWho(value: WireValue | undefined): ManifestWho | undefined {
   const map = asMap(value)
   const pid = asCount(map?.['pid'])
   const texts = ['service', 'host', 'node', 'version'].map((key) => map?.[key])
-  if (pid === undefined || !texts.every((text) => typeof text === 'string' && text.length <= whoTextMax)) return undefined
-  const [service, host, node, version] = texts as string[]
-  return { service: service ?? '', host: host ?? '', pid, node: node ?? '', version: version ?? '' }
+  if (pid === undefined || !texts.every((text) => typeof text === 'string')) return undefined
+  const [service = '', host = '', node = '', version = ''] = texts.map((text) => text.slice(0, whoTextMax))
+  return { service, host, pid, node, version }
 }

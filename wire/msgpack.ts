@@ -14,17 +14,22 @@ export interface WireMap {
 export type DecodedValue = { readonly ok: true; readonly value: WireValue } | { readonly ok: false }
 
 // Records mode would put msgpackr's own extension 114 on the wire, which no other language reads.
+// Maps are handed over as Map: for an object msgpackr looks at its `constructor` and `toJSON`, which may be keys of a record.
 const packr = new Packr({ useRecords: false, mapsAsObjects: true })
 const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: false, int64AsType: 'number' })
 
 /** Plain MessagePack any language reads. Keys whose value is undefined are left out. */
 export function encodeValue(value: WireValue): Buffer {
-  return packr.pack(withoutUndefined(value))
+  return packr.pack(toPack(value))
 }
 
-/** Reads exactly one value from all of `bytes`. Never throws. */
-export function decodeValue(bytes: Buffer): DecodedValue {
-  if (skipValue(bytes, 0) !== bytes.length) return { ok: false }
+/**
+ * Reads exactly one value from all of `bytes`. Never throws.
+ *
+ * @param elementsMax - Values in it, maps and arrays included. Less where less is expected: building them takes time.
+ */
+export function decodeValue(bytes: Buffer, elementsMax: number = decodeElementsMax): DecodedValue {
+  if (skipValue(bytes, 0, elementsMax) !== bytes.length) return { ok: false }
   try {
     return { ok: true, value: fromUnpacked(unpackr.unpack(bytes)) }
   } catch {
@@ -32,10 +37,18 @@ export function decodeValue(bytes: Buffer): DecodedValue {
   }
 }
 
-function withoutUndefined(value: WireValue): unknown {
-  if (Array.isArray(value)) return value.map(withoutUndefined)
+function toPack(value: WireValue): unknown {
+  if (typeof value === 'string') return wellFormed(value)
+  if (Array.isArray(value)) return value.map(toPack)
   if (value === null || typeof value !== 'object' || value instanceof Uint8Array) return value
-  return Object.fromEntries(Object.entries(value).flatMap(([key, inner]) => (inner === undefined ? [] : [[key, withoutUndefined(inner)]])))
+  const map = new Map<string, unknown>()
+  for (const [key, inner] of Object.entries(value)) if (inner !== undefined) map.set(wellFormed(key), toPack(inner))
+  return map
+}
+
+/** Half a surrogate pair has no UTF-8 form; msgpackr writes bytes for it that strict readers in other languages refuse. */
+function wellFormed(text: string): string {
+  return text.replace(/\p{Surrogate}/gu, '\ufffd')
 }
 
 function fromUnpacked(value: unknown): WireValue {
@@ -54,7 +67,8 @@ export function asMap(value: WireValue | undefined): WireMap | undefined {
 
 /** A whole number from 0 to 2^53-1. */
 export function asCount(value: WireValue | undefined): number | undefined {
-  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= sequenceMax ? value : undefined
+  // Adding 0 makes 0 of -0, which a float64 can hold.
+  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= sequenceMax ? value + 0 : undefined
 }
 
 /** A place in a buffer that the readers below move forward. */
@@ -98,7 +112,7 @@ export function readBin(buffer: Buffer, at: Cursor): Buffer | undefined {
 }
 
 /** Offset behind the value at `offset`, or undefined when it breaks a bound. Builds nothing; never throws. */
-export function skipValue(buffer: Buffer, offset: number): number | undefined {
+export function skipValue(buffer: Buffer, offset: number, elementsMax: number = decodeElementsMax): number | undefined {
   // Values still to read at each depth; a flat list instead of recursion, so depth costs no stack.
   const pending: number[] = [1]
   let elements = 0
@@ -108,7 +122,7 @@ export function skipValue(buffer: Buffer, offset: number): number | undefined {
     if (left === 0) continue
     pending.push(left - 1)
     elements += 1
-    if (elements > decodeElementsMax) return undefined
+    if (elements > elementsMax) return undefined
     const head = readHead(buffer, at)
     if (head === undefined) return undefined
     at = head.next

@@ -101,6 +101,7 @@ export class RangeSet {
   /** The parts of `[from, to)` that are in the set, ascending. */
   within(from: number, to: number): Range[] {
     const parts: Range[] = []
+    if (to <= from) return parts
     for (let i = this.#firstEndingAtOrAfter(from + 1); i < this.#froms.length; i += 1) {
       const range = this.#at(i)
       if (range === undefined || range.from >= to) break

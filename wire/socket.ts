@@ -4,9 +4,15 @@
  * context, and options are set one by one.
  */
 import { Context, type Socket } from 'zeromq'
+import type { Endpoint } from './endpoint.ts'
 import { handshakeMs, heartbeatIntervalMs, heartbeatTimeoutMs, reconnectFirstMs, reconnectMaxMs } from './limits.ts'
 
 type Constructor<S> = new (options: { context: Context }) => S
+
+/** Lets a socket use IPv6 addresses when the endpoint holds one; switched on for all, IPv4 ones would read `::ffff:…`. */
+export function allowAddress(socket: Socket, endpoint: Endpoint): void {
+  if (endpoint.includes('[')) Reflect.set(socket, 'ipv6', true)
+}
 
 /** Never the global context: the application may use ZeroMQ itself, with its own handlers and limits. */
 export function privateContext(): Context {
@@ -31,7 +37,6 @@ export function openSocket<S extends Socket>(
     handshakeInterval: handshakeMs,
     reconnectInterval: reconnectFirstMs,
     reconnectMaxInterval: reconnectMaxMs,
-    ipv6: true,
     ...options,
   }
   try {

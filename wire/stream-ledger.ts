@@ -108,6 +108,8 @@ export class StreamLedger {
       this.horizon = end
     }
     this.received += freshRecords
+    // A frame that falls into the middle of a hole makes two of it.
+    this.#keepFewHoles()
     if (freshRecords < count) this.#countRepeated(seq, end, count - freshRecords)
     return fresh
   }
@@ -115,7 +117,7 @@ export class StreamLedger {
   /** Takes what a manifest says: what was sent, what was accepted, and the oldest record the origin still holds. */
   announce(told: { readonly sent: number; readonly lead: number; readonly trail: number }, nowMs: number): void {
     this.#trail = Math.max(this.#trail, told.trail)
-    if (told.lead > this.lead && told.lead - this.joinAt <= holeRecordsMax) this.lead = told.lead
+    if (told.lead > this.lead && told.lead - this.horizon <= holeRecordsMax) this.lead = told.lead
     if (told.sent > this.horizon && told.sent - this.horizon <= holeRecordsMax && told.sent <= sequenceMax) {
       this.#open(this.horizon, told.sent, nowMs)
       this.horizon = told.sent
@@ -125,12 +127,21 @@ export class StreamLedger {
   /** Moves the join point down to `joinAt`: records came before the manifest that says where to begin. */
   joinEarlier(joinAt: number, nowMs: number): void {
     if (joinAt >= this.joinAt || this.joinAt - joinAt > holeRecordsMax) return
-    this.#open(joinAt, this.joinAt, nowMs)
+    this.#missing.add(joinAt, this.joinAt)
+    // First in the list: the last one is the only one that may grow, and must be the highest for that.
+    this.#watches.unshift(this.#watch(joinAt, this.joinAt, nowMs))
     this.joinAt = joinAt
+    this.#keepFewHoles()
   }
 
   /** Books what is still missing in `[from, to)` as lost for good. Returns the records booked. */
   lose(from: number, to: number, reason: LossReason): number {
+    const records = this.#book(from, to, reason)
+    this.#keepFewHoles()
+    return records
+  }
+
+  #book(from: number, to: number, reason: LossReason): number {
     let records = 0
     for (const part of this.#missing.within(from, to)) {
       this.#missing.remove(part.from, part.to)
@@ -192,11 +203,19 @@ export class StreamLedger {
     this.#missing.add(from, to)
     const last = this.#watches.at(-1)
     if (last !== undefined && last.attempts === 0 && from >= last.to && nowMs - last.seenAtMs <= watchMergeMs) last.to = to
-    else this.#watches.push({ from, to, seenAtMs: nowMs, dueAtMs: nowMs + this.#policy.graceMs, attempts: 0 })
-    // A sender that leaves holes without end costs a bounded amount of memory.
+    else this.#watches.push(this.#watch(from, to, nowMs))
+    this.#keepFewHoles()
+  }
+
+  #watch(from: number, to: number, nowMs: number): Watch {
+    return { from, to, seenAtMs: nowMs, dueAtMs: nowMs + this.#policy.graceMs, attempts: 0 }
+  }
+
+  /** A sender that leaves holes without end costs a bounded amount of memory. */
+  #keepFewHoles(): void {
     while (this.#missing.rangeCount > rangesPerTopicMax) {
       const first = this.#missing.first
-      if (first) this.lose(first.from, first.to, 'overload')
+      if (first) this.#book(first.from, first.to, 'overload')
     }
   }
 

@@ -70,9 +70,9 @@ export function decodeToken(token: string): string {
   if (!token.includes('~')) return token
   const bytes: number[] = []
   for (let i = 0; i < token.length; i += 1) {
-    const escape = token[i] === '~' ? token.slice(i + 1, i + 3) : ''
-    if (/^[0-9A-F]{2}$/.test(escape)) {
-      bytes.push(Number.parseInt(escape, 16))
+    const digits = token[i] === '~' ? token.slice(i + 1, i + 3) : ''
+    if (/^[0-9A-F]{2}$/.test(digits)) {
+      bytes.push(Number.parseInt(digits, 16))
       i += 2
     } else bytes.push(token.charCodeAt(i))
   }
@@ -101,6 +101,10 @@ export function otherTopic(topic: Topic): Topic {
   const tokens = topic.slice(0, -1).split('.')
   const headTokens = tokens[0] === 'metric' ? 2 : 3
   return `${tokens.slice(0, headTokens).join('.')}.${otherToken}.` as Topic
+}
+
+export function isOtherTopic(topic: Topic): boolean {
+  return topic.endsWith(`.${otherToken}.`)
 }
 
 /** Reads a topic that carries records or manifests; undefined for any other text. Never throws. */

@@ -1,0 +1,571 @@
+/**
+ * The agent: takes records, numbers them, batches them by topic, keeps them in the ring and hands them to its links.
+ * A call does bounded work and returns; nothing here waits, throws because of load, or keeps the process alive.
+ */
+import { randomBytes } from 'node:crypto'
+import { hostname } from 'node:os'
+import type { Context } from 'zeromq'
+import type { ControlMessage } from '../wire/control.ts'
+import { decodeFrame, encodeFrame, encodeLines, frameKinds } from '../wire/frame.ts'
+import { levelNumbers, levels, type Rank } from '../wire/level.ts'
+import {
+  agentPollMs,
+  batchAgeMaxMs,
+  batchBytesMax,
+  batchRecordsMax,
+  closeDeadlineMs,
+  openBatchesBytesMax,
+  originTopicsMax,
+  recordBytesMax,
+} from '../wire/limits.ts'
+import { type Manifest, type ManifestTopic, manifestBody } from '../wire/manifest.ts'
+import { privateContext } from '../wire/socket.ts'
+import { isCutToken, isOtherTopic, logTopic, otherTopic, sysTopic, type Topic } from '../wire/topic.ts'
+import { version } from '../wire/version.ts'
+import { leaveAtExit, stayUntilExit } from './exit.ts'
+import { cutLine } from './line-head.ts'
+import { Link, type LinkOwner, type LinkState } from './link.ts'
+import { LogDestination } from './log-destination.ts'
+import { Notices } from './notices.ts'
+import type { ResolvedOptions } from './options.ts'
+import { printLines } from './print-lines.ts'
+import { processRing, type RingEntry } from './ring.ts'
+import { AgentStream, type ShedReason, type StreamEvents } from './stream.ts'
+
+/** The agent's own books. Counts of records unless the name says otherwise. */
+export interface AgentStats {
+  readonly origin: string
+  readonly service: string
+  /** Taken and numbered. */
+  readonly accepted: number
+  /** Handed to a socket at least once. */
+  readonly sent: number
+  /** Acknowledged by a collector. */
+  readonly acknowledged: number
+  /** Given up before they were sent, by reason. */
+  readonly shed: Readonly<Record<string, number>>
+  /** Not taken because nobody had subscribed to them. */
+  readonly filtered: number
+  /** Longer than 64 KiB: kept as their first 4 KiB. */
+  readonly cut: number
+  /** Gone from the ring after they were sent and before they were acknowledged: received, unless the link broke. */
+  readonly evictedSent: number
+  /** Records that went under `~other` because the origin had its 256 topics. */
+  readonly folded: number
+  /** Topics whose logger name had to be cut. */
+  readonly cutTopics: number
+  /** Bytes and records in the ring of this process, all agents together. */
+  readonly ringBytes: number
+  readonly ringRecords: number
+  readonly topics: Readonly<Record<string, TopicStats>>
+  readonly links: readonly { readonly collector: string; readonly state: LinkState; readonly waitingFrames: number }[]
+}
+
+export interface TopicStats {
+  readonly accepted: number
+  readonly shed: Readonly<Record<string, number>>
+  readonly filtered: number
+}
+
+/** What `flush` and `close` leave behind. */
+export interface FlushResult {
+  /** Records no collector has acknowledged. */
+  readonly left: number
+}
+
+export interface LoggerLike {
+  readonly levels?: { readonly values?: Readonly<Record<string, number>> }
+}
+
+/** After this long without a collector, with records waiting, the application is told. */
+const absentNoticeMs = 2_000
+/** A topic that moved this recently is in every manifest, so that one lost manifest hides nothing. */
+const recentlyMovedMs = 5_000
+const fallbackBytesMax = 1_048_576
+
+export class Agent implements LinkOwner, StreamEvents {
+  readonly origin: string = randomBytes(12).toString('base64url')
+  readonly service: string
+  /** `SPILLWAY_DISABLED=1`: every call returns at once and nothing is opened. */
+  readonly isDisabled: boolean
+  readonly links: readonly Link[]
+  /** Numbers of custom levels, for lines whose level is found in their text. */
+  readonly levelLabels: Map<string, number> = new Map()
+  readonly #options: ResolvedOptions
+  readonly #context: Context | undefined
+  readonly #streams = new Map<Topic, AgentStream>()
+  readonly #open = new Set<AgentStream>()
+  #openChars = 0
+  #ageTimer: NodeJS.Timeout | undefined
+  #turnEnd: NodeJS.Immediate | undefined
+  #pollTimer: NodeJS.Timeout | undefined
+  readonly #startedAtMs = Date.now()
+  readonly #notices = new Notices()
+  #isClosed = false
+  #cut = 0
+  #cutTopics = 0
+  #acknowledged = 0
+  #noticedShed = 0
+  #firstShedAtMs = 0
+  #fallbackBytesPending = 0
+
+  constructor(options: ResolvedOptions) {
+    this.#options = options
+    this.service = options.service
+    this.isDisabled = options.isDisabled
+    if (this.isDisabled) {
+      this.links = []
+      return
+    }
+    processRing.bytesMax = Math.max(processRing.bytesMax, options.ringBytes)
+    this.#context = privateContext()
+    const context = this.#context
+    this.links = options.links.map((endpoints, i) => new Link(this, context, endpoints, i))
+    for (const link of this.links) link.open(this.#startedAtMs)
+    this.#pollTimer = setInterval(() => this.#poll(), agentPollMs)
+    this.#pollTimer.unref()
+    this.#pollSoon()
+    stayUntilExit(this)
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed
+  }
+
+  /**
+   * A stream for `pino(...)`: `write` takes a line and returns at once. Never waits, never throws, never grows beyond
+   * the ring. Several may be open on one agent.
+   */
+  destination(): LogDestination {
+    return new LogDestination(this)
+  }
+
+  /** The user's own pino options, which this agent learns custom levels from. Pass them on to `pino` with {@link destination}. */
+  pinoOptions<T extends object>(options?: T): T {
+    const composed = { ...options } as T
+    const custom: unknown = 'customLevels' in composed ? composed.customLevels : undefined
+    if (custom !== null && typeof custom === 'object') this.#learnLevels(custom as Record<string, number>)
+    return composed
+  }
+
+  /** Makes a logger that was made elsewhere known, so that its custom levels are understood by their names. */
+  attach(logger: LoggerLike): void {
+    this.#learnLevels(logger.levels?.values ?? {})
+  }
+
+  #learnLevels(values: Readonly<Record<string, number>>): void {
+    for (const [label, number] of Object.entries(values)) if (typeof number === 'number') this.levelLabels.set(label, number)
+  }
+
+  /** The stream of a level and a logger's name; after 256 topics, the one they share. */
+  logStream(rank: Rank, name: string | undefined): AgentStream {
+    const level = levels[rank] ?? 'info'
+    let topic = logTopic(level, this.service, name)
+    const known = this.#streams.get(topic)
+    if (known !== undefined) return known
+    // The six plain topics and the six shared ones always have a place.
+    if (name !== undefined) {
+      if (this.#streams.size >= originTopicsMax - 2 * levels.length) {
+        topic = otherTopic(topic)
+        const other = this.#streams.get(topic)
+        if (other !== undefined) return other
+      } else if (isCutToken(topic.slice(0, -1))) this.#cutTopics += 1
+    }
+    const stream = new AgentStream(topic, rank, this)
+    stream.wanted = this.#isWanted(topic)
+    this.#streams.set(topic, stream)
+    return stream
+  }
+
+  /** Takes one line, ended by LF. The way of every record: no promise, no closure, no copy of the line's bytes. */
+  append(stream: AgentStream, line: string): void {
+    if (!stream.wanted) {
+      stream.filtered += 1
+      return
+    }
+    if (this.#isClosed) {
+      this.#shedOne(stream, 'closed')
+      return
+    }
+    let text = line
+    // UTF-8 takes at most three bytes for a UTF-16 unit; below a third no line needs to be measured.
+    if (line.length * 3 > recordBytesMax) {
+      const bytes = Buffer.byteLength(line, 'utf8')
+      if (bytes > recordBytesMax) {
+        text = cutLine(line, bytes, levelNumbers[levels[stream.rank] ?? 'info'])
+        this.#cut += 1
+      }
+    }
+    if (stream.count > 0 && stream.text.length + text.length > batchBytesMax) this.#closeBatch(stream)
+    if (stream.count === 0) this.#openBatch(stream)
+    stream.text += text
+    stream.count += 1
+    this.#openChars += text.length
+    if (stream.count >= batchRecordsMax || stream.text.length >= batchBytesMax) this.#closeBatch(stream)
+    else if (this.#openChars >= openBatchesBytesMax) this.closeBatches()
+    else if (stream.rank >= 4 && this.#turnEnd === undefined) this.#turnEnd = setImmediate(() => this.closeBatches())
+  }
+
+  #openBatch(stream: AgentStream): void {
+    stream.firstAtMs = Date.now()
+    this.#open.add(stream)
+    if (this.#ageTimer !== undefined) return
+    this.#ageTimer = setTimeout(() => this.closeBatches(), batchAgeMaxMs)
+    this.#ageTimer.unref()
+  }
+
+  /** Hands every open batch over. Never waits. */
+  closeBatches(): void {
+    clearTimeout(this.#ageTimer)
+    this.#ageTimer = undefined
+    clearImmediate(this.#turnEnd)
+    this.#turnEnd = undefined
+    for (const stream of this.#open) this.#closeBatch(stream)
+  }
+
+  #closeBatch(stream: AgentStream): void {
+    const { text, count, next: seq } = stream
+    stream.text = ''
+    stream.count = 0
+    this.#open.delete(stream)
+    this.#openChars -= text.length
+    const waiting = this.#linksWanting(stream)
+    if (waiting === 0) {
+      // Its collectors have spoken since the batch was opened. What nobody wants gets no number.
+      stream.filtered += count
+      return
+    }
+    stream.next = seq + count
+    stream.movedAtMs = stream.firstAtMs
+    const head = { origin: this.origin, seq, count, time: stream.firstAtMs, kind: frameKinds.lines, onDemand: false } as const
+    const frame = encodeLines(head, text)
+    const entry = processRing.push(stream, frame, { seq, count, waiting })
+    stream.entries.push(entry)
+    for (const link of this.links) if ((waiting & link.bit) !== 0) link.offer(entry)
+  }
+
+  #linksWanting(stream: AgentStream): number {
+    let bits = 0
+    for (const link of this.links) {
+      if (link.wants(stream.topic)) bits |= link.bit
+      // Should it be wanted there one day, it begins behind what was not.
+      else stream.acknowledged[link.index] = stream.next
+    }
+    return bits
+  }
+
+  #isWanted(topic: Topic): boolean {
+    return this.links.some((link) => link.wants(topic))
+  }
+
+  #shedOne(stream: AgentStream, reason: ShedReason): void {
+    stream.next += 1
+    stream.movedAtMs = Date.now()
+    this.#shed(stream, reason, 1)
+  }
+
+  #shed(stream: AgentStream, reason: ShedReason, records: number): void {
+    stream.addShed(reason, records)
+    if (this.#firstShedAtMs === 0) {
+      this.#firstShedAtMs = Date.now()
+      // The first loss is told at once, but not on the stack of the call that met it.
+      setImmediate(() => this.#sayLoss(Date.now())).unref()
+    }
+  }
+
+  // ── what the ring tells ──
+
+  isFlowing(): boolean {
+    return this.links.some((link) => link.isFlowing)
+  }
+
+  evicted(stream: AgentStream, entry: RingEntry, frame: Buffer): void {
+    stream.movedAtMs = Date.now()
+    if (entry.acknowledged !== 0) return
+    if (entry.sent !== 0) stream.evictedSent += entry.count
+    else if (!this.#printed(frame)) this.#shed(stream, 'ring_full', entry.count)
+    else stream.addShed('printed', entry.count)
+  }
+
+  /** The last resort of `fallback: 'stdout'`: lines nobody took go to stdout, if that can still take them. */
+  #printed(frame: Buffer): boolean {
+    if (this.#options.fallback !== 'stdout' || this.#fallbackBytesPending > fallbackBytesMax) return false
+    const decoded = decodeFrame(frame)
+    if (!decoded.ok) return false
+    const lines = decoded.frame.body
+    this.#fallbackBytesPending += lines.length
+    // Written by a thread of libuv's: a stopped reader of stdout must not stop the application.
+    printLines(lines, () => {
+      this.#fallbackBytesPending -= lines.length
+    })
+    return true
+  }
+
+  // ── what the links tell ──
+
+  stream(topic: Topic): AgentStream | undefined {
+    return this.#streams.get(topic)
+  }
+
+  owed(link: Link): RingEntry[] {
+    const owed: RingEntry[] = []
+    for (const stream of this.#streams.values()) {
+      for (const entry of stream.entries) if (entry.frame !== undefined && (entry.waiting & link.bit) !== 0) owed.push(entry)
+    }
+    return owed.sort((a, b) => a.id - b.id)
+  }
+
+  acknowledge(link: Link, message: ControlMessage): void {
+    for (const { topic, upTo } of message.acknowledgements) {
+      const stream = this.#streams.get(topic)
+      if (stream === undefined || upTo > stream.next) continue
+      stream.acknowledged[link.index] = Math.max(upTo, stream.acknowledged[link.index] ?? 0)
+      for (const entry of stream.entries) {
+        if (entry.seq + entry.count > upTo) break
+        if (entry.frame === undefined || (entry.waiting & link.bit) === 0) continue
+        if (entry.acknowledged === 0) this.#acknowledged += entry.count
+        entry.acknowledged |= link.bit
+        this.#releaseFrom(entry, link)
+      }
+    }
+  }
+
+  unwanted(link: Link, entry: RingEntry): void {
+    const stream = entry.owner as AgentStream
+    stream.acknowledged[link.index] = Math.max(entry.seq + entry.count, stream.acknowledged[link.index] ?? 0)
+    this.#releaseFrom(entry, link)
+    if (entry.frame === undefined && entry.sent === 0) stream.filtered += entry.count
+  }
+
+  #releaseFrom(entry: RingEntry, link: Link): void {
+    entry.waiting &= ~link.bit
+    if (entry.waiting === 0) processRing.release(entry)
+  }
+
+  wantedChanged(): void {
+    for (const stream of this.#streams.values()) stream.wanted = this.#isWanted(stream.topic)
+  }
+
+  manifest(link: Link, kind: { readonly isFull: boolean; readonly isFinal: boolean; readonly isUrgent: boolean }): [Buffer, Buffer] {
+    const nowMs = Date.now()
+    const firstUnsent = new Map<AgentStream, number>()
+    for (const entry of link.unsent()) {
+      const stream = entry.owner as AgentStream
+      if (!firstUnsent.has(stream)) firstUnsent.set(stream, entry.seq)
+    }
+    const topics = new Map<Topic, ManifestTopic>()
+    for (const stream of this.#streams.values()) {
+      if (!kind.isFull && nowMs - stream.movedAtMs > recentlyMovedMs) continue
+      topics.set(stream.topic, {
+        trail: stream.trail,
+        lead: stream.next,
+        sent: firstUnsent.get(stream) ?? stream.next,
+        resume: stream.acknowledged[link.index] ?? 0,
+        filtered: stream.filtered,
+        shed: stream.shedRecords,
+      })
+    }
+    const manifest: Manifest = {
+      number: link.manifestNumber,
+      final: kind.isFinal,
+      urgent: kind.isUrgent,
+      everyMs: link.manifestEveryMs,
+      topics,
+      gone: link.gone,
+      who: kind.isFull ? { service: this.service, host: hostname(), pid: process.pid, node: process.version, version } : undefined,
+    }
+    const head = {
+      origin: this.origin,
+      seq: link.manifestNumber,
+      count: 1,
+      time: nowMs,
+      kind: frameKinds.manifest,
+      onDemand: false,
+    } as const
+    return [Buffer.from(sysTopic(this.service, 'manifest'), 'latin1'), encodeFrame(head, manifestBody(manifest))]
+  }
+
+  // ── time ──
+
+  #poll(): void {
+    const nowMs = Date.now()
+    for (const link of this.links) link.poll(nowMs)
+    this.#sayLoss(nowMs)
+    this.#sayAbsent(nowMs)
+  }
+
+  /** The first connection takes a few milliseconds; a program of one line should not wait a whole poll for it. */
+  #pollSoon(): void {
+    const timer = setTimeout(() => {
+      if (this.#isClosed || this.links.every((link) => link.state !== 'connecting')) return
+      this.#poll()
+      if (Date.now() - this.#startedAtMs < 20 * agentPollMs) this.#pollSoon()
+    }, agentPollMs / 10)
+    timer.unref()
+  }
+
+  // ── ends ──
+
+  /**
+   * Hands everything over and waits until it is acknowledged, at most `deadlineMs`.
+   *
+   * @param deadlineMs - Milliseconds. @defaultValue 2,000
+   */
+  async flush(deadlineMs: number = closeDeadlineMs): Promise<FlushResult> {
+    if (this.isDisabled) return { left: 0 }
+    this.closeBatches()
+    const untilMs = performance.now() + deadlineMs
+    for (const link of this.links) link.hurry()
+    while (this.#leftRecords() > 0 && performance.now() < untilMs) await this.#lookAgain()
+    return { left: this.#leftRecords() }
+  }
+
+  /**
+   * Flushes, says goodbye to the collectors and closes the sockets, within `deadlineMs`. Safe to call twice. What is
+   * logged afterwards is counted as shed.
+   *
+   * @param deadlineMs - Milliseconds. @defaultValue 2,000
+   */
+  async close(deadlineMs: number = closeDeadlineMs): Promise<FlushResult> {
+    if (this.isDisabled || this.#isClosed) return { left: 0 }
+    const untilMs = performance.now() + deadlineMs
+    await this.flush(deadlineMs)
+    this.closeBatches()
+    this.#isClosed = true
+    for (;;) {
+      const open = this.links.filter((link) => link.state === 'connected' && !(link.sayBye() && link.isByeAnswered))
+      if (open.length === 0 || performance.now() >= untilMs) break
+      await this.#lookAgain()
+    }
+    const left = this.#leftRecords()
+    this.#end()
+    return { left }
+  }
+
+  /** One turn of waiting: keeps the process alive for it, unlike every other timer here. */
+  async #lookAgain(): Promise<void> {
+    await new Promise((resolve) => setTimeout(resolve, agentPollMs / 10))
+    const nowMs = Date.now()
+    for (const link of this.links) link.poll(nowMs)
+  }
+
+  #leftRecords(): number {
+    let records = 0
+    for (const stream of this.#streams.values()) {
+      for (const entry of stream.entries) if (entry.frame !== undefined && entry.acknowledged === 0) records += entry.count
+    }
+    return records
+  }
+
+  #end(): void {
+    leaveAtExit(this)
+    clearInterval(this.#pollTimer)
+    clearTimeout(this.#ageTimer)
+    clearImmediate(this.#turnEnd)
+    for (const link of this.links) link.close()
+    for (const stream of this.#streams.values()) for (const entry of stream.entries) processRing.release(entry)
+  }
+
+  beginExit(): void {
+    this.closeBatches()
+  }
+
+  exitStep(): boolean {
+    const nowMs = Date.now()
+    let isDone = true
+    for (const link of this.links) if (!link.exitStep() && link.mayStillConnect(nowMs)) isDone = false
+    return isDone
+  }
+
+  endExit(): void {
+    const left = this.links.every((link) => link.isByeAnswered) ? 0 : this.#leftRecords()
+    const shed = this.#shedTotal()
+    if (shed === 0 && left === 0) return
+    this.#notices.sayAtExit(
+      `at exit: ${this.#accepted().toLocaleString('en')} records accepted, ${shed.toLocaleString('en')} lost (${this.#shedByReason()}), ${left.toLocaleString('en')} sent or waiting without an answer from ${this.#collectorNames()}`,
+    )
+  }
+
+  // ── what is said ──
+
+  #sayLoss(nowMs: number): void {
+    const shed = this.#shedTotal()
+    if (shed === this.#noticedShed || !this.#notices.isDue(nowMs)) return
+    this.#noticedShed = shed
+    this.#notices.say(
+      `${shed.toLocaleString('en')} records lost since ${new Date(this.#firstShedAtMs).toISOString()} (${this.#shedByReason()}): ${this.#why()}`,
+      nowMs,
+    )
+  }
+
+  #sayAbsent(nowMs: number): void {
+    if (nowMs - this.#startedAtMs < absentNoticeMs || this.links.some((link) => link.state === 'connected')) return
+    if (!this.#notices.isDue(nowMs) || this.#leftRecords() === 0) return
+    this.#notices.say(this.#why(), nowMs)
+  }
+
+  #why(): string {
+    if (this.#isClosed) return 'logged after close()'
+    if (this.isFlowing()) return `the collector at ${this.#collectorNames()} takes records more slowly than they are logged`
+    const isReached = this.links.some((link) => link.state === 'connected')
+    return isReached
+      ? `the collector at ${this.#collectorNames()} is connected but takes nothing; keeping the most important ${processRing.bytesMax >> 20} MiB`
+      : `no collector at ${this.#collectorNames()}; keeping up to ${processRing.bytesMax >> 20} MiB, least important lost first. Start one with \`spillway collector\`, or see \`spillway doctor\``
+  }
+
+  #collectorNames(): string {
+    return this.links.map((link) => link.endpoints.data).join(', ')
+  }
+
+  #shedTotal(): number {
+    let records = 0
+    for (const stream of this.#streams.values()) records += stream.shedRecords
+    return records
+  }
+
+  #shedByReason(): string {
+    return Object.entries(this.stats().shed)
+      .map(([reason, records]) => `${reason} ${records.toLocaleString('en')}`)
+      .join(', ')
+  }
+
+  #accepted(): number {
+    let records = 0
+    for (const stream of this.#streams.values()) records += stream.next + stream.count
+    return records
+  }
+
+  /** The agent's own books, now. Costs a walk over its topics. */
+  stats(): AgentStats {
+    const shed: Record<string, number> = {}
+    const topics: Record<string, TopicStats> = Object.create(null)
+    let [sent, filtered, evictedSent, folded] = [0, 0, 0, 0]
+    for (const stream of this.#streams.values()) {
+      for (const [reason, records] of stream.shed) shed[reason] = (shed[reason] ?? 0) + records
+      filtered += stream.filtered
+      evictedSent += stream.evictedSent
+      topics[stream.topic] = { accepted: stream.next + stream.count, shed: Object.fromEntries(stream.shed), filtered: stream.filtered }
+      if (isOtherTopic(stream.topic)) folded += stream.next + stream.count
+      let unsent = stream.count
+      for (const entry of stream.entries) if (entry.frame !== undefined && entry.sent === 0) unsent += entry.count
+      sent += stream.next + stream.count - unsent - stream.shedRecords
+    }
+    return {
+      origin: this.origin,
+      service: this.service,
+      accepted: this.#accepted(),
+      sent,
+      acknowledged: this.#acknowledged,
+      shed,
+      filtered,
+      cut: this.#cut,
+      evictedSent,
+      folded,
+      cutTopics: this.#cutTopics,
+      ringBytes: processRing.bytes,
+      ringRecords: processRing.records,
+      topics,
+      links: this.links.map((link) => ({ collector: link.endpoints.data, state: link.state, waitingFrames: link.waitingFrames })),
+    }
+  }
+}

@@ -1,0 +1,5 @@
+export { SpillwayError, type SpillwayErrorCode } from '../wire/spillway-error.ts'
+export type { Agent, AgentStats, FlushResult, LoggerLike, TopicStats } from './agent.ts'
+export type { LogDestination } from './log-destination.ts'
+export type { AgentOptions } from './options.ts'
+export { createAgent } from './shared.ts'

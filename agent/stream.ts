@@ -1,0 +1,77 @@
+/** One topic of one agent: its open batch, its numbers, and what it has in the ring. */
+import type { Rank } from '../wire/level.ts'
+import type { Topic } from '../wire/topic.ts'
+import { Fifo } from './fifo.ts'
+import type { RingEntry, RingOwner } from './ring.ts'
+
+/** Why a record was given up before it was sent; `printed` ones went to stdout instead. */
+export type ShedReason = 'ring_full' | 'closed' | 'printed'
+
+export interface StreamEvents {
+  isFlowing(): boolean
+  /** A frame of `stream` left the ring to make room. */
+  evicted(stream: AgentStream, entry: RingEntry, frame: Buffer): void
+}
+
+export class AgentStream implements RingOwner {
+  readonly topic: Topic
+  readonly topicBytes: Buffer
+  readonly rank: Rank
+  /** False once every collector has said what it wants and this is not in it. */
+  wanted = true
+
+  /** The open batch: text of `count` lines, the first accepted at `firstAtMs`. */
+  text = ''
+  count = 0
+  firstAtMs = 0
+
+  /** Number of the open batch's first record. */
+  next = 0
+  /** Records nobody had subscribed to. */
+  filtered = 0
+  readonly shed: Map<ShedReason, number> = new Map()
+  /** Records evicted after they were sent: most likely received, not known to be. */
+  evictedSent = 0
+  readonly entries: Fifo<RingEntry> = new Fifo<RingEntry>()
+  /** Per link: everything below is acknowledged. */
+  readonly acknowledged: number[] = []
+  /** When its numbers last moved, ms: recent movers are in every manifest. */
+  movedAtMs = 0
+  readonly #events: StreamEvents
+
+  constructor(topic: Topic, rank: Rank, events: StreamEvents) {
+    this.topic = topic
+    // Up to 128 bytes ZeroMQ copies; a buffer of its own never pins a pool.
+    this.topicBytes = Buffer.from(Uint8Array.from(Buffer.from(topic, 'latin1')))
+    this.rank = rank
+    this.#events = events
+  }
+
+  get shedRecords(): number {
+    let records = 0
+    for (const count of this.shed.values()) records += count
+    return records
+  }
+
+  /** Oldest record still in the ring. */
+  get trail(): number {
+    this.#forgetLeft()
+    return this.entries.peek()?.seq ?? this.next
+  }
+
+  isFlowing(): boolean {
+    return this.#events.isFlowing()
+  }
+
+  evicted(entry: RingEntry, frame: Buffer): void {
+    this.#events.evicted(this, entry, frame)
+  }
+
+  addShed(reason: ShedReason, records: number): void {
+    this.shed.set(reason, (this.shed.get(reason) ?? 0) + records)
+  }
+
+  #forgetLeft(): void {
+    while (this.entries.length > 0 && this.entries.peek()?.frame === undefined) this.entries.shift()
+  }
+}

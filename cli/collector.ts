@@ -1,0 +1,67 @@
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { relative, resolve } from 'node:path'
+import { type Collector, startCollector } from '../collector/collector.ts'
+import { type CollectorConfig, requireConfig } from '../collector/config.ts'
+import { drainMaxMs } from '../wire/limits.ts'
+import { SpillwayError } from '../wire/spillway-error.ts'
+import { version } from '../wire/version.ts'
+import type { CollectorFlags } from './main.ts'
+
+/** Runs a collector until SIGINT or SIGTERM; drains for at most five seconds then. */
+export async function runCollector(flags: CollectorFlags): Promise<void> {
+  const { config: file, ...overrides } = flags
+  const config = requireConfig(file === undefined ? undefined : { text: readConfigFile(file), file }, overrides)
+  const stop = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort())
+  const collector = await startCollector(config)
+  process.on('SIGHUP', () => collector.reopen())
+  printScreen(collector, config)
+  if (!stop.signal.aborted) await once(stop.signal, 'abort')
+  await collector.close(drainMaxMs)
+  words(config).write(`${closingLine(collector)}\n`)
+}
+
+/** @throws {@link SpillwayError} `SPW_CONFIG_INVALID` */
+export function readConfigFile(file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (error) {
+    const reason = (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'there is no such file' : (error as Error).message
+    throw new SpillwayError('SPW_CONFIG_INVALID', `${file}: ${reason}`, { cause: error })
+  }
+}
+
+/** Records may go to stdout; then the words about them go beside it. */
+function words(config: CollectorConfig): NodeJS.WriteStream {
+  return Object.values(config.sinks).some((sink) => sink.type === 'stdout') ? process.stderr : process.stdout
+}
+
+function printScreen(collector: Collector, config: CollectorConfig): void {
+  const { data, control, tail, http } = collector.addresses
+  const rows = [
+    ['data', `${data}  applications connect here`],
+    ['control', control],
+    ['tail', `${tail}  \`spillway tail\` connects here`],
+    ['http', http === undefined ? 'off' : `http://${http}/status.json`],
+    ['receives', config.subscribe.join('  ')],
+  ]
+  for (const [name, sink] of Object.entries(config.sinks)) {
+    rows.push([name, `${sink.type === 'file' ? relativePath(sink.path) : 'standard output'}  (${sink.topics.join('  ')})`])
+  }
+  words(config).write(
+    `spillway collector ${version}, pid ${process.pid}, ready\n${rows.map(([name = '', value]) => `  ${name.padEnd(9)}${value}`).join('\n')}\n`,
+  )
+}
+
+function relativePath(path: string): string {
+  const near = relative(process.cwd(), resolve(path))
+  return near.startsWith('..') ? resolve(path) : near
+}
+
+function closingLine(collector: Collector): string {
+  const { accepted, delivered, lost, inFlight } = collector.status().totals
+  const lostRecords = Object.values(lost).reduce((sum, records) => sum + records, 0)
+  const count = (records: number) => records.toLocaleString('en')
+  return `spillway collector stopped: ${count(accepted)} accepted, ${count(delivered)} delivered, ${count(lostRecords)} lost, ${count(inFlight)} still with their applications`
+}

@@ -1,0 +1,147 @@
+#!/usr/bin/env node
+/** The `spillway` command. Each subcommand loads its part only when it is run. */
+import { Command, CommanderError, InvalidArgumentError } from 'commander'
+import { SpillwayError } from '../wire/spillway-error.ts'
+import { version } from '../wire/version.ts'
+
+const exitFailed = 1
+const exitUsage = 2
+const usageCodes = new Set(['SPW_OPTION_INVALID', 'SPW_PATTERN_INVALID', 'SPW_TOPIC_INVALID', 'SPW_CONFIG_INVALID', 'SPW_BIND_REFUSED'])
+
+const program = new Command('spillway')
+  .description('Carries logs of Node applications to files and to people, without ever making the application wait.')
+  .version(version, '-V, --version', 'print the version')
+  .helpOption('-h, --help', 'print this help')
+  .helpCommand(false)
+  .showHelpAfterError('(see --help)')
+  .addHelpText(
+    'after',
+    `
+Start here:
+  $ spillway collector                    keep what applications log under ./spillway-data/logs/
+  $ spillway tail                         watch it live
+
+Exit codes: 0 done, 1 failed, 2 wrong usage.`,
+  )
+
+program
+  .command('collector')
+  .description('Receive records from applications and keep them in files. Runs until it is stopped (Ctrl-C or SIGTERM).')
+  .option('-c, --config <file>', 'configuration, YAML; flags win over it')
+  .option('--dir <dir>', 'folder for log files and the lock (default: ./spillway-data)')
+  .option(
+    '--listen <host:port>',
+    'data endpoint; control is the next port, tail the one after; port 0 takes any free ones (default: 127.0.0.1:7701)',
+  )
+  .option('--http <host:port|off>', 'health and status over http (default: 127.0.0.1:7700)')
+  .option('--subscribe <pattern>', 'what to receive; may be given several times (default: log.> and metric.>)', collect)
+  .option('--insecure', 'allow addresses that other machines can reach, without keys')
+  .addHelpText(
+    'after',
+    `
+Examples:
+  $ spillway collector
+  $ spillway collector --dir /var/lib/spillway --listen 127.0.0.1:7801 --http off
+  $ spillway collector -c spillway.yaml`,
+  )
+  .action(async (flags: CollectorFlags) => (await import('./collector.ts')).runCollector(flags))
+
+program
+  .command('tail')
+  .description('Show records as they are logged. Filtered where they are made: what is not asked for is not sent.')
+  .argument('[patterns...]', 'topics: log.<level>.<service>.[<name>.], with * for one part and > for the rest (default: log.>)')
+  .option('--connect <endpoint>', 'tail endpoint of the collector (default: tcp://127.0.0.1:7703)')
+  .option('--level <level>', 'this level and above: trace, debug, info, warn, error, fatal')
+  .option('--service <name>', 'only this service')
+  .option('--json', 'lines as they were logged, also on a terminal')
+  .option('--pretty', 'for people, also into a pipe')
+  .option('--limit <n>', 'end after this many records', parseCount)
+  .option('--for <duration>', 'end after this long, such as 500ms, 10s or 5m', parseFor)
+  .addHelpText(
+    'after',
+    `
+Records go to standard output, words about them to standard error. Missed records are counted and said.
+
+Examples:
+  $ spillway tail --level warn
+  $ spillway tail 'log.*.checkout.>' --for 10s
+  $ spillway tail --service checkout --json | jq .msg`,
+  )
+  .action(async (patterns: string[], flags: TailFlags) => (await import('./tail.ts')).runTail(patterns, flags))
+
+program
+  .command('validate')
+  .description('Check a configuration file and print everything that is wrong with it.')
+  .argument('<file>', 'configuration, YAML')
+  .addHelpText('after', '\nExample:\n  $ spillway validate spillway.yaml')
+  .action(async (file: string) => (await import('./validate.ts')).runValidate(file))
+
+program
+  .command('doctor')
+  .description('Check the way from here to a collector: does it answer, does it speak the same protocol, who is connected.')
+  .option('--connect <endpoint>', 'data endpoint (default: SPILLWAY_COLLECTOR, else tcp://127.0.0.1:7701)')
+  .option('--timeout <duration>', 'how long to wait for each answer (default: 3s)', parseFor)
+  .addHelpText(
+    'after',
+    '\nRun it on the machine of the application, with the same environment.\n\nExample:\n  $ spillway doctor --connect tcp://127.0.0.1:7701',
+  )
+  .action(async (flags: DoctorFlags) => (await import('./doctor.ts')).runDoctor(flags))
+
+export interface CollectorFlags {
+  readonly config?: string
+  readonly dir?: string
+  readonly listen?: string
+  readonly http?: string
+  readonly subscribe?: readonly string[]
+  readonly insecure?: boolean
+}
+
+export interface TailFlags {
+  readonly connect?: string
+  readonly level?: string
+  readonly service?: string
+  readonly json?: boolean
+  readonly pretty?: boolean
+  readonly limit?: number
+  /** Milliseconds. */
+  readonly for?: number
+}
+
+export interface DoctorFlags {
+  readonly connect?: string
+  /** Milliseconds. */
+  readonly timeout?: number
+}
+
+function collect(value: string, before: string[] | undefined): string[] {
+  return [...(before ?? []), value]
+}
+
+function parseCount(text: string): number {
+  if (!/^[1-9]\d{0,14}$/.test(text)) throw new InvalidArgumentError('Expected a whole number from 1.')
+  return Number(text)
+}
+
+function parseFor(text: string): number {
+  const match = /^(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h)$/.exec(text)
+  const unit = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }[match?.[2] ?? ''] ?? Number.NaN
+  const ms = Math.round(Number(match?.[1]) * unit)
+  // Longer than a timer can wait.
+  if (!(ms >= 0 && ms < 2 ** 31)) throw new InvalidArgumentError('Expected a duration such as 500ms, 10s or 5m.')
+  return ms
+}
+
+async function main(): Promise<void> {
+  for (const command of [program, ...program.commands]) command.exitOverride()
+  try {
+    await program.parseAsync()
+  } catch (error) {
+    if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : exitUsage
+    else if (error instanceof SpillwayError) {
+      process.stderr.write(`spillway: ${error.message}\n`)
+      process.exitCode = usageCodes.has(error.code) ? exitUsage : exitFailed
+    } else throw error
+  }
+}
+
+await main()

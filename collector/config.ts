@@ -1,0 +1,322 @@
+/**
+ * The collector's configuration: one schema, from which types, checks and messages come.
+ * Nothing is accepted that is not used; every error says where it stands and what was expected.
+ */
+import { join } from 'node:path'
+import { isScalar, LineCounter, parseDocument, visit } from 'yaml'
+import { z } from 'zod'
+import { defaultPorts, type Endpoint, parseEndpoint, siblingEndpoint } from '../wire/endpoint.ts'
+import { compilePatterns } from '../wire/pattern.ts'
+import { parseBytes } from '../wire/quantity.ts'
+import { SpillwayError } from '../wire/spillway-error.ts'
+import { nearest } from './nearest.ts'
+import { unknownPlaceholders } from './sinks/log-path.ts'
+
+/** Longest file before it is rotated, unless told otherwise. */
+const rotateBytesDefault = 104_857_600
+const rotateBytesMin = 1_024
+export const defaultDir = './spillway-data'
+const defaultSubscribe = ['log.>', 'metric.>']
+const defaultSinkTopics = ['log.>']
+
+export interface FileSinkConfig {
+  readonly type: 'file'
+  readonly topics: readonly string[]
+  /** Template; see LogPath. */
+  readonly path: string
+  readonly rotateBytes: number
+}
+
+export interface StdoutSinkConfig {
+  readonly type: 'stdout'
+  readonly topics: readonly string[]
+}
+
+export type SinkConfig = FileSinkConfig | StdoutSinkConfig
+
+/** A checked configuration, defaults filled in. */
+export interface CollectorConfig {
+  /** Holds the lock file and, by default, `logs/`. */
+  readonly dir: string
+  readonly listen: {
+    readonly data: Endpoint
+    readonly control: Endpoint
+    readonly tail: Endpoint
+    readonly http: 'off' | { readonly host: string; readonly port: number }
+  }
+  readonly subscribe: readonly string[]
+  readonly sinks: Readonly<Record<string, SinkConfig>>
+  /** Addresses other machines can reach may be bound without keys. */
+  readonly insecure: boolean
+  /** Told about trouble that goes on, such as a disk that is full: one sentence. */
+  readonly onTrouble: (message: string) => void
+}
+
+/** What the command line says; it wins over the file. */
+export interface ConfigOverrides {
+  readonly dir?: string | undefined
+  /** `HOST:PORT` of the data endpoint; control and tail follow it. */
+  readonly listen?: string | undefined
+  readonly http?: string | undefined
+  readonly subscribe?: readonly string[] | undefined
+  readonly insecure?: boolean | undefined
+}
+
+/** One thing wrong with a configuration. Line and column count from 1; absent for flags. */
+export interface ConfigIssue {
+  readonly where: string
+  readonly message: string
+  readonly line?: number
+  readonly column?: number
+}
+
+export type ConfigResult =
+  | { readonly ok: true; readonly config: CollectorConfig }
+  | { readonly ok: false; readonly issues: readonly ConfigIssue[] }
+
+function checked<T>(parse: (text: string) => T) {
+  return z.string().transform((text, context): T => {
+    try {
+      return parse(text)
+    } catch (error) {
+      context.addIssue({ code: 'custom', message: error instanceof Error ? error.message : String(error) })
+      return z.NEVER
+    }
+  })
+}
+
+const endpoint = checked((text) => parseEndpoint(text, 'endpoint'))
+const pattern = checked((text) => {
+  compilePatterns([text])
+  return text
+})
+const patterns = z.array(pattern).min(1)
+const rotateSize = z.union([z.string(), z.number()]).transform((value, context) => {
+  const bytes = parseBytes(String(value))
+  if (bytes !== undefined && bytes >= rotateBytesMin) return bytes
+  context.addIssue({ code: 'custom', message: `expected a size of at least 1KiB, such as 100MiB, got ${JSON.stringify(value)}` })
+  return z.NEVER
+})
+const logTemplate = checked((text) => {
+  const [unknown] = unknownPlaceholders(text)
+  if (unknown !== undefined) throw new Error(`{${unknown}} is not known here; there are {service}, {level} and {date}`)
+  if (text.endsWith('/')) throw new Error('expected the path of a file, not of a folder')
+  return text
+})
+
+const schema = z.strictObject({
+  dir: z.string().min(1).optional(),
+  listen: z
+    .strictObject({
+      data: endpoint.optional(),
+      control: endpoint.optional(),
+      tail: endpoint.optional(),
+      http: checked(parseHttp).optional(),
+    })
+    .optional(),
+  subscribe: patterns.optional(),
+  sinks: z
+    .record(
+      z.string(),
+      z.discriminatedUnion('type', [
+        z.strictObject({
+          type: z.literal('file'),
+          topics: patterns.optional(),
+          path: logTemplate.optional(),
+          rotate: z.strictObject({ size: rotateSize.optional(), every: z.literal('day').optional() }).optional(),
+        }),
+        z.strictObject({ type: z.literal('stdout'), topics: patterns.optional() }),
+      ]),
+    )
+    .optional(),
+  insecure: z.boolean().optional(),
+})
+
+type FileContents = z.infer<typeof schema>
+
+/**
+ * Reads a configuration file's text and what the command line says.
+ *
+ * @param source - The file's text and name, or undefined for none.
+ * @returns The configuration, or everything that is wrong with it at once. Never throws for bad input.
+ */
+export function readConfig(
+  source: { readonly text: string; readonly file: string } | undefined,
+  overrides: ConfigOverrides = {},
+): ConfigResult {
+  const issues: ConfigIssue[] = []
+  const contents = source === undefined ? {} : readFileText(source.text, issues)
+  const flags = readFlags(overrides, issues)
+  if (contents === undefined || issues.length > 0) return { ok: false, issues }
+  const dir = overrides.dir ?? contents.dir ?? defaultDir
+  const data = flags.data ?? contents.listen?.data ?? (`tcp://127.0.0.1:${defaultPorts.data}` as Endpoint)
+  // A data endpoint given by flag takes its neighbours along.
+  const listen = flags.data === undefined ? contents.listen : undefined
+  const config: CollectorConfig = {
+    dir,
+    listen: {
+      data,
+      control: listen?.control ?? neighbour(data, 1, 'control'),
+      tail: listen?.tail ?? neighbour(data, 2, 'tail'),
+      http: flags.http ?? contents.listen?.http ?? { host: '127.0.0.1', port: defaultPorts.http },
+    },
+    subscribe: overrides.subscribe ?? contents.subscribe ?? defaultSubscribe,
+    sinks: sinksOf(contents, dir),
+    insecure: overrides.insecure ?? contents.insecure ?? false,
+    onTrouble: (message) => process.stderr.write(`spillway collector: ${message}\n`),
+  }
+  return { ok: true, config }
+}
+
+/** Port 0 asks the system for a free one, for each socket its own. */
+function neighbour(data: Endpoint, steps: number, name: 'control' | 'tail'): Endpoint {
+  return /:0$/.test(data) ? data : siblingEndpoint(data, steps, name)
+}
+
+function sinksOf(contents: FileContents, dir: string): Record<string, SinkConfig> {
+  const path = join(dir, 'logs', '{service}', '{date}.ndjson')
+  const given = contents.sinks ?? { files: { type: 'file' as const } }
+  const sinks: Record<string, SinkConfig> = {}
+  for (const [name, sink] of Object.entries(given)) {
+    const topics = sink.topics ?? defaultSinkTopics
+    sinks[name] =
+      sink.type === 'file'
+        ? { type: 'file', topics, path: sink.path ?? path, rotateBytes: sink.rotate?.size ?? rotateBytesDefault }
+        : { type: 'stdout', topics }
+  }
+  return sinks
+}
+
+function readFlags(overrides: ConfigOverrides, issues: ConfigIssue[]): { data?: Endpoint; http?: CollectorConfig['listen']['http'] } {
+  const flags: { data?: Endpoint; http?: CollectorConfig['listen']['http'] } = {}
+  collect('--listen', issues, () => {
+    if (overrides.listen === undefined) return
+    const isEndpoint = overrides.listen.includes('://')
+    if (!isEndpoint && !/:\d+$/.test(overrides.listen))
+      throw new Error(`expected HOST:PORT, such as 127.0.0.1:7701, got ${JSON.stringify(overrides.listen)}`)
+    flags.data = parseEndpoint(isEndpoint ? overrides.listen : `tcp://${overrides.listen}`, '--listen')
+    neighbour(flags.data, 2, 'tail')
+  })
+  collect('--http', issues, () => {
+    if (overrides.http !== undefined) flags.http = parseHttp(overrides.http)
+  })
+  collect('--subscribe', issues, () => {
+    compilePatterns(overrides.subscribe ?? [])
+  })
+  if (overrides.dir === '') issues.push({ where: '--dir', message: 'expected the path of a folder, got nothing' })
+  return flags
+}
+
+function collect(where: string, issues: ConfigIssue[], read: () => void): void {
+  try {
+    read()
+  } catch (error) {
+    issues.push({ where, message: error instanceof Error ? error.message : String(error) })
+  }
+}
+
+function parseHttp(text: string): CollectorConfig['listen']['http'] {
+  if (text === 'off') return 'off'
+  const match = /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})$/.exec(text)
+  const port = Number(match?.[2])
+  if (match === null || port > 65_535) throw new Error(`expected HOST:PORT, such as 127.0.0.1:7700, or off; got ${JSON.stringify(text)}`)
+  return { host: (match[1] ?? '').replace(/^\[|\]$/g, ''), port }
+}
+
+// ── the file: YAML with places ──
+
+function readFileText(text: string, issues: ConfigIssue[]): FileContents | undefined {
+  const lines = new LineCounter()
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true })
+  const place = (offset: number) => {
+    const { line, col } = lines.linePos(offset)
+    return { line, column: col }
+  }
+  for (const error of document.errors) issues.push({ where: 'yaml', message: error.message, ...place(error.pos[0]) })
+  if (issues.length > 0) return undefined
+  visit(document, {
+    Scalar(_key, node) {
+      if (typeof node.value !== 'string') return
+      node.value = node.value.replaceAll(/\$\{([A-Za-z_][A-Za-z0-9_]*)\}/g, (_all, name: string) => {
+        const value = process.env[name]
+        if (value === undefined) issues.push({ where: 'environment', message: `\${${name}} is not set`, ...place(node.range?.[0] ?? 0) })
+        return value ?? ''
+      })
+    },
+  })
+  if (issues.length > 0) return undefined
+  const parsed = schema.safeParse(document.toJS() ?? {})
+  if (parsed.success) return parsed.data
+  for (const issue of parsed.error.issues) issues.push(...described(issue, document, place))
+  return undefined
+}
+
+type Document = ReturnType<typeof parseDocument>
+type Place = (offset: number) => { line: number; column: number }
+
+function described(issue: z.core.$ZodIssue, document: Document, place: Place): ConfigIssue[] {
+  const path = issue.path.map(String)
+  if (issue.code === 'unrecognized_keys') {
+    const known = knownKeys(issue.path)
+    return issue.keys.map((key) => {
+      const near = nearest(key, known)
+      const hint = near === undefined ? `known here: ${known.join(', ')}` : `did you mean "${near}"?`
+      return { where: [...path, key].join('.'), message: `unknown key; ${hint}`, ...place(keyOffset(document, path, key)) }
+    })
+  }
+  const where = path.length === 0 ? 'file' : path.join('.')
+  if (issue.code === 'invalid_union') {
+    const type = document.getIn([...path.filter((part) => part !== 'type'), 'type'])
+    const at = offsetOf(document, path)
+    return [
+      {
+        where: path.at(-1) === 'type' ? where : `${where}.type`,
+        message: `expected one of file, stdout; got ${JSON.stringify(type ?? null)}`,
+        ...place(at),
+      },
+    ]
+  }
+  return [{ where, message: issue.message.replace(/^endpoint: /, ''), ...place(offsetOf(document, path)) }]
+}
+
+function knownKeys(path: readonly PropertyKey[]): string[] {
+  const [first, , third] = path
+  if (first === 'listen') return ['data', 'control', 'tail', 'http']
+  if (first === 'sinks' && third === 'rotate') return ['size', 'every']
+  if (first === 'sinks') return ['type', 'topics', 'path', 'rotate']
+  return Object.keys(schema.shape)
+}
+
+/** Offset of the value at a path, or of the nearest thing above it that exists. */
+function offsetOf(document: Document, path: readonly string[]): number {
+  for (let depth = path.length; depth >= 0; depth -= 1) {
+    const node: unknown = depth === 0 ? document.contents : document.getIn(path.slice(0, depth), true)
+    const range = node !== null && typeof node === 'object' && 'range' in node ? (node.range as readonly number[] | null) : undefined
+    if (range?.[0] !== undefined) return range[0]
+  }
+  return 0
+}
+
+function keyOffset(document: Document, path: readonly string[], key: string): number {
+  const parent: unknown = path.length === 0 ? document.contents : document.getIn(path, true)
+  const items = parent !== null && typeof parent === 'object' && 'items' in parent && Array.isArray(parent.items) ? parent.items : []
+  for (const item of items) if (isScalar(item?.key) && String(item.key.value) === key) return item.key.range?.[0] ?? 0
+  return offsetOf(document, path)
+}
+
+/** All issues as text, one line each: file, line, column, key, what is wrong. */
+export function issueLines(issues: readonly ConfigIssue[], file: string | undefined): string[] {
+  return issues.map(({ where, message, line, column }) =>
+    line === undefined ? `${where}: ${message}` : `${file ?? 'config'}:${line}:${column}: ${where}: ${message}`,
+  )
+}
+
+/** @throws {@link SpillwayError} `SPW_CONFIG_INVALID` with every issue in its message. */
+export function requireConfig(
+  source: { readonly text: string; readonly file: string } | undefined,
+  overrides: ConfigOverrides = {},
+): CollectorConfig {
+  const result = readConfig(source, overrides)
+  if (result.ok) return result.config
+  throw new SpillwayError('SPW_CONFIG_INVALID', issueLines(result.issues, source?.file).join('\n'))
+}

@@ -1,0 +1,93 @@
+/**
+ * What the collector says to its agents: what is kept, what it misses, and that it lives. Each agent subscribes to its
+ * own origin, so ZeroMQ's filter makes every message go to one.
+ */
+import { type Context, XPublisher } from 'zeromq'
+import { type Beacon, beaconTopic, byeSuffix, type ControlMessage, encodeBeacon, encodeControl } from '../wire/control.ts'
+import type { Endpoint } from '../wire/endpoint.ts'
+import { controlBytesMax, controlRangesMax, lastWordsMs } from '../wire/limits.ts'
+import { openSocket } from '../wire/socket.ts'
+import { bindSocket } from './bind.ts'
+import type { Ask, OriginBook, TopicBook } from './ledger.ts'
+
+export class ControlPublisher {
+  endpoint: Endpoint
+  readonly #run: string
+  readonly #socket: XPublisher
+  #loop: Promise<void> | undefined
+
+  constructor(context: Context, endpoint: Endpoint, run: string) {
+    this.endpoint = endpoint
+    this.#run = run
+    this.#socket = openSocket(context, XPublisher, { sendTimeout: 0, maxMessageSize: controlBytesMax, linger: lastWordsMs })
+  }
+
+  async open(): Promise<void> {
+    this.endpoint = await bindSocket(this.#socket, this.endpoint, 'control')
+    this.#loop = this.#discardSubscriptions()
+  }
+
+  acknowledge(books: readonly TopicBook[]): void {
+    for (const [origin, list] of groupByOrigin(books, (book) => book.origin)) {
+      for (const part of slices(list)) {
+        this.#send(origin.origin, {
+          run: this.#run,
+          acknowledgements: part.map((book) => ({ topic: book.topic, upTo: book.kept })),
+          requests: [],
+        })
+      }
+    }
+  }
+
+  ask(asks: readonly Ask[]): void {
+    for (const [origin, list] of groupByOrigin(asks, (ask) => ask.book.origin)) {
+      const requests = list.flatMap(({ book, ranges }) => ranges.map(({ from, to }) => ({ topic: book.topic, from, to })))
+      // What does not fit is asked for when its next turn comes.
+      this.#send(origin.origin, { run: this.#run, acknowledgements: [], requests: requests.slice(0, controlRangesMax) })
+    }
+  }
+
+  /** Everything the origin sent is kept: it may go. */
+  answerBye(book: OriginBook): void {
+    const acknowledgements = [...book.topics.values()].slice(0, controlRangesMax).map(({ topic, kept }) => ({ topic, upTo: kept }))
+    this.#send(book.origin + byeSuffix, { run: this.#run, acknowledgements, requests: [] })
+  }
+
+  beacon(beacon: Omit<Beacon, 'run'>): void {
+    this.#socket.send([beaconTopic, encodeBeacon({ run: this.#run, ...beacon })]).catch(() => undefined)
+  }
+
+  #send(topic: string, message: ControlMessage): void {
+    // Lost to a full pipe or a gone agent, it is said again with the next manifest.
+    this.#socket.send([topic, encodeControl(message)]).catch(() => undefined)
+  }
+
+  /** Subscriptions mean nothing here, but an XPUB that is not read keeps them in memory. */
+  async #discardSubscriptions(): Promise<void> {
+    try {
+      while (!this.#socket.closed) await this.#socket.receive()
+    } catch (error) {
+      if (!this.#socket.closed) throw error
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#socket.close()
+    await this.#loop
+  }
+}
+
+function groupByOrigin<T>(items: readonly T[], originOf: (item: T) => OriginBook): Map<OriginBook, T[]> {
+  const groups = new Map<OriginBook, T[]>()
+  for (const item of items) {
+    const origin = originOf(item)
+    const group = groups.get(origin)
+    if (group === undefined) groups.set(origin, [item])
+    else group.push(item)
+  }
+  return groups
+}
+
+function* slices<T>(items: readonly T[]): Generator<readonly T[]> {
+  for (let at = 0; at < items.length; at += controlRangesMax) yield items.slice(at, at + controlRangesMax)
+}

@@ -1,0 +1,74 @@
+/** `GET /healthz` and `GET /status.json`, for people and for machines. Read-only; no other method, no other origin. */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { isLoopbackHost } from '../wire/endpoint.ts'
+import { SpillwayError } from '../wire/spillway-error.ts'
+import { inUse } from './bind.ts'
+import type { CollectorStatus } from './status.ts'
+
+export interface HttpAddress {
+  readonly host: string
+  readonly port: number
+}
+
+export class HttpServer {
+  address: HttpAddress
+  readonly #server: Server
+  readonly #status: () => CollectorStatus
+
+  constructor(address: HttpAddress, status: () => CollectorStatus) {
+    this.address = address
+    this.#status = status
+    this.#server = createServer((request, response) => this.#answer(request, response))
+    // A client that dawdles costs one socket for a while, never more.
+    this.#server.headersTimeout = 5_000
+    this.#server.requestTimeout = 10_000
+    this.#server.maxConnections = 256
+  }
+
+  async open(): Promise<void> {
+    const { host, port } = this.address
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once('error', (error: NodeJS.ErrnoException) => {
+        if (error.code === 'EADDRINUSE') reject(inUse(`${host}:${port}`, 'http'))
+        else reject(new SpillwayError('SPW_BIND_REFUSED', `http: cannot listen on ${host}:${port}: ${error.message}`, { cause: error }))
+      })
+      this.#server.listen(port, host, resolve)
+    })
+    const bound = this.#server.address() as AddressInfo
+    this.address = { host, port: bound.port }
+  }
+
+  #answer(request: IncomingMessage, response: ServerResponse): void {
+    if (!this.#isForUs(request)) return send(response, 403, 'text/plain', 'this server answers requests to its own address only\n')
+    if (request.method !== 'GET' && request.method !== 'HEAD') return send(response, 405, 'text/plain', 'only GET is answered here\n')
+    const path = (request.url ?? '/').split('?', 1)[0]
+    if (path === '/healthz') return send(response, 200, 'text/plain', 'ok\n')
+    if (path === '/status.json') return send(response, 200, 'application/json', `${JSON.stringify(this.#status())}\n`)
+    send(response, 404, 'text/plain', 'not here; there are /healthz and /status.json\n')
+  }
+
+  /** A web page elsewhere can make a browser send requests here under a name of its own; those carry that name. */
+  #isForUs(request: IncomingMessage): boolean {
+    if (!isLoopbackHost(this.address.host)) return true
+    const name = (request.headers.host ?? '').replace(/:\d+$/, '')
+    return isLoopbackHost(name)
+  }
+
+  async close(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#server.close(() => resolve())
+      this.#server.closeAllConnections()
+    })
+  }
+}
+
+function send(response: ServerResponse, status: number, type: string, body: string): void {
+  response.writeHead(status, {
+    'content-type': `${type}; charset=utf-8`,
+    'content-length': Buffer.byteLength(body),
+    'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+  })
+  response.end(body)
+}

@@ -1,0 +1,15 @@
+export { SpillwayError, type SpillwayErrorCode } from '../wire/spillway-error.ts'
+export { Collector, type CollectorAddresses, startCollector } from './collector.ts'
+export {
+  type CollectorConfig,
+  type ConfigIssue,
+  type ConfigOverrides,
+  type ConfigResult,
+  type FileSinkConfig,
+  readConfig,
+  requireConfig,
+  type SinkConfig,
+  type StdoutSinkConfig,
+} from './config.ts'
+export type { SinkStatus } from './sinks/sink.ts'
+export type { BooksStatus, CollectorStatus, OriginStatus, TopicStatus } from './status.ts'

@@ -1,0 +1,97 @@
+/**
+ * Where records come in. The loop never stops reading: a binding subscriber that is not read does not even send its
+ * subscriptions, and heartbeats would end its connections. What cannot be taken is refused before it is booked, so
+ * that its origin keeps it and is asked for it later.
+ */
+import { type Context, XSubscriber } from 'zeromq'
+import type { Endpoint } from '../wire/endpoint.ts'
+import { type DecodedFrame, decodeFrame, type FrameFault, frameKinds } from '../wire/frame.ts'
+import { frameBytesMax, ingestHighWaterMarkFrames } from '../wire/limits.ts'
+import { openSocket } from '../wire/socket.ts'
+import { parseTopic, type Topic } from '../wire/topic.ts'
+import { bindSocket } from './bind.ts'
+
+/** Frames that were refused, by what was wrong with them. */
+export type IngestFault = FrameFault | 'parts' | 'topic' | 'manifest'
+
+export interface IngestEvents {
+  frame(topic: Topic, frame: DecodedFrame, parts: { readonly topic: Buffer; readonly frame: Buffer }): void
+}
+
+const knownTopicsMax = 100_000
+/** Frame, array and topic heads of ZeroMQ's own message on top of a frame. */
+const messageBytesMax = frameBytesMax + 1_024
+
+export class Ingest {
+  endpoint: Endpoint
+  frames = 0
+  bytes = 0
+  readonly faults: Map<IngestFault, number> = new Map()
+  readonly #socket: XSubscriber
+  readonly #events: IngestEvents
+  /** Topic texts by the bytes they came as; also says which are topics at all. */
+  readonly #topics = new Map<string, Topic | undefined>()
+  #loop: Promise<void> | undefined
+
+  constructor(context: Context, endpoint: Endpoint, events: IngestEvents) {
+    this.endpoint = endpoint
+    this.#events = events
+    this.#socket = openSocket(context, XSubscriber, {
+      sendHighWaterMark: 0,
+      receiveHighWaterMark: ingestHighWaterMarkFrames,
+      maxMessageSize: messageBytesMax,
+    })
+  }
+
+  /** Subscribes first, then binds, so that every agent sees all of it at once. */
+  async open(prefixes: readonly string[]): Promise<void> {
+    for (const prefix of prefixes) await this.#socket.send(Buffer.concat([Buffer.of(1), Buffer.from(prefix, 'latin1')]))
+    this.endpoint = await bindSocket(this.#socket, this.endpoint, 'data')
+    this.#loop = this.#readFrames()
+  }
+
+  async #readFrames(): Promise<void> {
+    while (!this.#socket.closed) {
+      try {
+        this.#take(await this.#socket.receive())
+      } catch (error) {
+        if (this.#socket.closed) return
+        throw error
+      }
+    }
+  }
+
+  #take(parts: readonly Buffer[]): void {
+    const [topicBytes, frameBytes] = parts
+    if (topicBytes === undefined || frameBytes === undefined || parts.length !== 2) return this.fault('parts')
+    this.frames += 1
+    this.bytes += frameBytes.length
+    const topic = this.#topic(topicBytes)
+    if (topic === undefined) return this.fault('topic')
+    const decoded = decodeFrame(frameBytes)
+    if (!decoded.ok) return this.fault(decoded.fault)
+    const isManifest = decoded.frame.kind === frameKinds.manifest
+    if (isManifest !== topic.endsWith('.manifest.') || (isManifest && !topic.startsWith('sys.'))) return this.fault('topic')
+    this.#events.frame(topic, decoded.frame, { topic: topicBytes, frame: frameBytes })
+  }
+
+  #topic(bytes: Buffer): Topic | undefined {
+    const text = bytes.toString('latin1')
+    const known = this.#topics.get(text)
+    if (known !== undefined) return known
+    const topic = parseTopic(text) === undefined ? undefined : (text as Topic)
+    if (this.#topics.size >= knownTopicsMax) this.#topics.clear()
+    if (topic !== undefined) this.#topics.set(text, topic)
+    return topic
+  }
+
+  /** Counts a frame that was refused. */
+  fault(fault: IngestFault): void {
+    this.faults.set(fault, (this.faults.get(fault) ?? 0) + 1)
+  }
+
+  async close(): Promise<void> {
+    this.#socket.close()
+    await this.#loop
+  }
+}

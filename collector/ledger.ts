@@ -1,0 +1,292 @@
+/**
+ * The collector's books: every origin, every topic of it, and for each topic the four numbers that add up,
+ *
+ *   accepted = delivered + lost + in flight
+ *
+ * Pure but for the clock that is passed in. What a frame brings that is new, and nothing else, is for the sinks.
+ */
+import { originsMax, originTopicsMax } from '../wire/limits.ts'
+import type { Manifest, ManifestWho } from '../wire/manifest.ts'
+import type { CompiledPatterns } from '../wire/pattern.ts'
+import type { Range } from '../wire/range-set.ts'
+import { type LossReason, repairingPolicy, StreamLedger } from '../wire/stream-ledger.ts'
+import type { Topic } from '../wire/topic.ts'
+
+/** live: heard of; silent: three manifests missed; finished: said goodbye; unclean: silent for long, never said goodbye. */
+export type OriginState = 'live' | 'silent' | 'finished' | 'unclean'
+
+export interface TopicBook {
+  readonly topic: Topic
+  readonly origin: OriginBook
+  readonly ledger: StreamLedger
+  /** False for topics that only a wide prefix let in: acknowledged, counted as filtered, not delivered. */
+  readonly isWanted: boolean
+  /** Records every sink that keeps them has written. */
+  delivered: number
+  /** Everything below has been acknowledged to the origin. */
+  acknowledged: number
+  /** Everything below is kept; what {@link acknowledged} becomes with the next message. */
+  kept: number
+  /** Records came before the manifest that says where to begin. */
+  isProvisional: boolean
+  filteredAtOrigin: number
+  shedAtOrigin: number
+}
+
+export interface OriginBook {
+  readonly origin: string
+  who: ManifestWho | undefined
+  state: OriginState
+  readonly topics: Map<Topic, TopicBook>
+  lastHeardAtMs: number
+  everyMs: number
+  finishedAtMs: number | undefined
+  isByeOwed: boolean
+}
+
+/** What has to be kept before it can be acknowledged: a topic's frontier and count at one moment. */
+export interface Commit {
+  readonly book: TopicBook
+  readonly frontier: number
+  readonly received: number
+}
+
+export interface Ask {
+  readonly book: TopicBook
+  readonly ranges: readonly Range[]
+}
+
+export interface Totals {
+  accepted: number
+  delivered: number
+  lost: Partial<Record<LossReason, number>>
+  inFlight: number
+}
+
+/** Extra topics beyond an origin's own bound: the shared ones, and manifests of later versions. */
+const topicsPerOriginMax = originTopicsMax + 16
+const silentAfterIntervals = 3
+const uncleanAfterMs = 30_000
+/** Silence after which what an origin still held is given up. A stopped virtual machine may come back before. */
+const goneAfterMs = 600_000
+const finalAfterByeMs = 2_000
+const everyMsMax = 60_000
+
+export class Ledger {
+  readonly origins: Map<string, OriginBook> = new Map()
+  /** Frames of origins or topics beyond the bounds. */
+  refusedFrames = 0
+  readonly #wanted: CompiledPatterns
+  readonly #dirty = new Set<TopicBook>()
+  readonly #acknowledgements = new Set<TopicBook>()
+  readonly #byes = new Set<OriginBook>()
+  /** Books of origins that have been forgotten. */
+  readonly #retired: Totals = { accepted: 0, delivered: 0, lost: {}, inFlight: 0 }
+
+  constructor(wanted: CompiledPatterns) {
+    this.#wanted = wanted
+  }
+
+  /**
+   * Books a frame.
+   *
+   * @returns What of it is new and wanted; undefined when nothing is.
+   */
+  receive(origin: string, topic: Topic, numbers: { readonly seq: number; readonly count: number }, nowMs: number): Range[] | undefined {
+    const originBook = this.#origin(origin, nowMs)
+    const book = originBook?.topics.get(topic) ?? (originBook && this.#addTopic(originBook, topic, numbers.seq, true))
+    const fresh = book?.ledger.receive(numbers.seq, numbers.count, nowMs)
+    if (book === undefined || fresh === undefined) {
+      this.refusedFrames += 1
+      return undefined
+    }
+    this.#dirty.add(book)
+    return fresh.length > 0 && book.isWanted ? fresh : undefined
+  }
+
+  /** Takes what an origin says about itself. Returns whether it wants an answer at once. */
+  announce(origin: string, manifest: Manifest, nowMs: number): boolean {
+    const originBook = this.#origin(origin, nowMs)
+    if (originBook === undefined) return false
+    originBook.everyMs = Math.min(Math.max(manifest.everyMs, 1), everyMsMax)
+    if (manifest.who !== undefined) originBook.who = manifest.who
+    for (const [topic, told] of manifest.topics) {
+      const known = originBook.topics.get(topic)
+      // A topic whose records nobody asked for need not be followed to show how many there were.
+      const book = known ?? this.#addTopic(originBook, topic, told.resume, false)
+      if (book === undefined) continue
+      if (book.isProvisional) {
+        book.ledger.joinEarlier(told.resume, nowMs)
+        book.isProvisional = false
+      }
+      book.ledger.announce(told, nowMs)
+      book.filteredAtOrigin = told.filtered
+      book.shedAtOrigin = told.shed
+      // An acknowledgement got lost on the way.
+      if (told.resume < book.kept) this.#acknowledgements.add(book)
+    }
+    for (const { topic, from, to } of manifest.gone) {
+      const book = originBook.topics.get(topic)
+      book?.ledger.lose(from, to, 'ring_evicted')
+      if (book !== undefined) this.#dirty.add(book)
+    }
+    if (manifest.final) {
+      originBook.state = 'finished'
+      originBook.finishedAtMs = nowMs
+      originBook.isByeOwed = true
+      this.#byes.add(originBook)
+    }
+    return manifest.urgent
+  }
+
+  /** What has come since the last call and has yet to be kept. */
+  takeCommits(): Commit[] {
+    const commits = [...this.#dirty].map((book) => ({ book, frontier: book.ledger.frontier, received: book.ledger.received }))
+    this.#dirty.clear()
+    return commits
+  }
+
+  /** The sinks have written what the commits stand for. */
+  committed(commits: readonly Commit[]): void {
+    for (const { book, frontier, received } of commits) {
+      if (book.isWanted) book.delivered = Math.max(book.delivered, received)
+      book.kept = Math.max(book.kept, frontier)
+      if (book.kept > book.acknowledged) this.#acknowledgements.add(book)
+    }
+  }
+
+  /** Topics whose origins are to be told how far they are kept. */
+  takeAcknowledgements(): TopicBook[] {
+    const books = [...this.#acknowledgements]
+    this.#acknowledgements.clear()
+    for (const book of books) book.acknowledged = book.kept
+    return books
+  }
+
+  /** Origins that said goodbye and wait for the answer. Only to be called when everything they sent is kept. */
+  takeByes(): OriginBook[] {
+    const owed = [...this.#byes].filter((book) => book.isByeOwed)
+    this.#byes.clear()
+    for (const book of owed) book.isByeOwed = false
+    return owed
+  }
+
+  /** Looks at holes that are due, and at origins that have gone quiet. */
+  tick(nowMs: number, isOverloaded: boolean): Ask[] {
+    const asks: Ask[] = []
+    for (const origin of this.origins.values()) {
+      this.#age(origin, nowMs)
+      for (const book of origin.topics.values()) {
+        if (!book.ledger.hasHoles) continue
+        // Asking for more while what comes cannot be taken would make it worse.
+        if (isOverloaded) continue
+        const lostBefore = book.ledger.lostRecords
+        const ranges = book.ledger.due(nowMs)
+        if (book.ledger.lostRecords !== lostBefore) this.#dirty.add(book)
+        if (ranges.length > 0) asks.push({ book, ranges })
+      }
+    }
+    return asks
+  }
+
+  #age(origin: OriginBook, nowMs: number): void {
+    const quietMs = nowMs - origin.lastHeardAtMs
+    if (origin.state === 'finished') {
+      if (origin.finishedAtMs !== undefined && nowMs - origin.finishedAtMs >= finalAfterByeMs) {
+        origin.finishedAtMs = undefined
+        this.#giveUp(origin, nowMs)
+      }
+      return
+    }
+    if (quietMs > goneAfterMs && origin.state === 'unclean') this.#giveUp(origin, nowMs)
+    if (quietMs > uncleanAfterMs) origin.state = 'unclean'
+    else if (quietMs > silentAfterIntervals * origin.everyMs) origin.state = 'silent'
+  }
+
+  /** Nothing more will come from this origin: what it accepted and never sent is lost too. */
+  #giveUp(origin: OriginBook, nowMs: number): void {
+    for (const book of origin.topics.values()) {
+      const { lead } = book.ledger
+      book.ledger.announce({ sent: lead, lead, trail: 0 }, nowMs)
+      if (book.ledger.loseAll('origin_gone') > 0) this.#dirty.add(book)
+    }
+  }
+
+  #origin(origin: string, nowMs: number): OriginBook | undefined {
+    let book = this.origins.get(origin)
+    if (book === undefined) {
+      if (this.origins.size >= originsMax && !this.#forgetOne()) return undefined
+      book = {
+        origin,
+        who: undefined,
+        state: 'live',
+        topics: new Map(),
+        lastHeardAtMs: nowMs,
+        everyMs: everyMsMax,
+        finishedAtMs: undefined,
+        isByeOwed: false,
+      }
+      this.origins.set(origin, book)
+    }
+    book.lastHeardAtMs = nowMs
+    if (book.state !== 'finished') book.state = 'live'
+    return book
+  }
+
+  #addTopic(origin: OriginBook, topic: Topic, joinAt: number, isProvisional: boolean): TopicBook | undefined {
+    if (origin.topics.size >= topicsPerOriginMax) return undefined
+    const book: TopicBook = {
+      topic,
+      origin,
+      ledger: new StreamLedger(joinAt, repairingPolicy),
+      isWanted: this.#wanted.matches(topic),
+      delivered: 0,
+      acknowledged: joinAt,
+      kept: joinAt,
+      isProvisional,
+      filteredAtOrigin: 0,
+      shedAtOrigin: 0,
+    }
+    origin.topics.set(topic, book)
+    return book
+  }
+
+  /** Forgets the longest finished or unclean origin; its totals stay. False when every one is alive. */
+  #forgetOne(): boolean {
+    for (const origin of this.origins.values()) {
+      if (origin.state !== 'finished' && origin.state !== 'unclean') continue
+      for (const book of origin.topics.values()) addTotals(this.#retired, topicTotals(book))
+      this.origins.delete(origin.origin)
+      return true
+    }
+    return false
+  }
+
+  totals(): Totals {
+    const totals: Totals = { accepted: 0, delivered: 0, lost: {}, inFlight: 0 }
+    addTotals(totals, this.#retired)
+    for (const origin of this.origins.values()) for (const book of origin.topics.values()) addTotals(totals, topicTotals(book))
+    return totals
+  }
+}
+
+/** The four numbers of one topic; in flight is what is neither kept nor lost yet, wherever it is. */
+export function topicTotals(book: TopicBook): Totals {
+  if (!book.isWanted) return { accepted: 0, delivered: 0, lost: {}, inFlight: 0 }
+  const { accepted, lostRecords } = book.ledger
+  return {
+    accepted,
+    delivered: book.delivered,
+    lost: Object.fromEntries(book.ledger.lost),
+    inFlight: accepted - book.delivered - lostRecords,
+  }
+}
+
+function addTotals(sum: Totals, part: Totals): void {
+  sum.accepted += part.accepted
+  sum.delivered += part.delivered
+  sum.inFlight += part.inFlight
+  for (const [reason, records] of Object.entries(part.lost)) {
+    sum.lost[reason as LossReason] = (sum.lost[reason as LossReason] ?? 0) + records
+  }
+}

@@ -1,0 +1,70 @@
+/** Lines to standard output. A reader that stops or leaves never holds up the collector: what it misses is counted. */
+import type { Writable } from 'node:stream'
+import type { CompiledPatterns } from '../../wire/pattern.ts'
+import type { Topic } from '../../wire/topic.ts'
+import type { Sink, SinkStatus } from './sink.ts'
+
+const pendingBytesMax = 4_194_304
+
+export class StdoutSink implements Sink {
+  readonly name: string
+  readonly patterns: CompiledPatterns
+  readonly isKeeping = false
+  readonly isFull = false
+  readonly #topics: readonly string[]
+  readonly #out: Writable
+  #written = 0
+  #dropped = 0
+  #error: string | undefined
+
+  constructor(options: { readonly name: string; readonly topics: readonly string[]; readonly patterns: CompiledPatterns }, out: Writable) {
+    this.name = options.name
+    this.patterns = options.patterns
+    this.#topics = options.topics
+    this.#out = out
+    out.on('error', (error: Error) => {
+      this.#error = error.message
+    })
+  }
+
+  write(_topic: Topic, lines: Buffer, count: number): void {
+    if (this.#error !== undefined || this.#out.writableLength + lines.length > pendingBytesMax) {
+      this.#dropped += count
+      return
+    }
+    // The frame may be freed before a slow terminal has taken the lines; a pipe gets its own copy.
+    this.#out.write(Buffer.from(lines), (error) => {
+      if (error) this.#dropped += count
+      else this.#written += count
+    })
+  }
+
+  async flush(): Promise<boolean> {
+    return true
+  }
+
+  reopen(): void {}
+
+  status(): SinkStatus {
+    return {
+      type: 'stdout',
+      topics: this.#topics,
+      written: this.#written,
+      dropped: this.#dropped,
+      pendingBytes: this.#out.writableLength,
+      error: this.#error,
+      where: 'standard output',
+    }
+  }
+
+  async close(deadlineMs: number): Promise<void> {
+    if (this.#error !== undefined || this.#out.writableLength === 0) return
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, deadlineMs)
+      this.#out.once('drain', () => {
+        clearTimeout(timer)
+        resolve()
+      })
+    })
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * Where live tails connect: frames are passed on as they came, filtered by ZeroMQ, to whoever asked for their topic.
+ * A tail that does not keep up misses frames and counts them by their numbers; nobody else notices.
+ */
+import { type Context, XPublisher } from 'zeromq'
+import type { Endpoint } from '../wire/endpoint.ts'
+import { controlBytesMax, lastWordsMs, tailHighWaterMarkFrames, tailPrefixesMax } from '../wire/limits.ts'
+import { openSocket } from '../wire/socket.ts'
+import { bindSocket } from './bind.ts'
+
+export class TailPublisher {
+  endpoint: Endpoint
+  readonly #socket: XPublisher
+  readonly #prefixes = new Set<string>()
+  #loop: Promise<void> | undefined
+
+  constructor(context: Context, endpoint: Endpoint) {
+    this.endpoint = endpoint
+    this.#socket = openSocket(context, XPublisher, {
+      sendTimeout: 0,
+      sendHighWaterMark: tailHighWaterMarkFrames,
+      maxMessageSize: controlBytesMax,
+      linger: lastWordsMs,
+    })
+  }
+
+  async open(): Promise<void> {
+    this.endpoint = await bindSocket(this.#socket, this.endpoint, 'tail')
+    this.#loop = this.#readSubscriptions()
+  }
+
+  /** Distinct prefixes that tails ask for now. */
+  get prefixCount(): number {
+    return this.#prefixes.size
+  }
+
+  publish(topic: string, topicBytes: Buffer, frame: Buffer): void {
+    if (!this.#isAskedFor(topic)) return
+    this.#socket.send([topicBytes, frame]).catch(() => undefined)
+  }
+
+  #isAskedFor(topic: string): boolean {
+    for (const prefix of this.#prefixes) if (topic.startsWith(prefix)) return true
+    return false
+  }
+
+  async #readSubscriptions(): Promise<void> {
+    while (!this.#socket.closed) {
+      let message: Buffer | undefined
+      try {
+        ;[message] = await this.#socket.receive()
+      } catch {
+        return
+      }
+      if (message === undefined || message.length === 0) continue
+      const prefix = message.toString('latin1', 1)
+      if (message[0] === 0) this.#prefixes.delete(prefix)
+      else if (message[0] === 1 && this.#prefixes.size < tailPrefixesMax) this.#prefixes.add(prefix)
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#socket.close()
+    await this.#loop
+  }
+}

@@ -1,0 +1,112 @@
+/** `spillway tail`: records to standard output, words about them to standard error, until told to stop. */
+import { once } from 'node:events'
+import type { Writable } from 'node:stream'
+import { defaultTailEndpoint, type Endpoint, parseEndpoint } from '../wire/endpoint.ts'
+import { formatLine } from './line-format.ts'
+import { tailPatterns } from './tail-patterns.ts'
+import { TailSubscriber } from './tail-subscriber.ts'
+import { visibleText } from './visible-text.ts'
+
+export interface TailOptions {
+  readonly patterns: readonly string[]
+  readonly connect?: string | undefined
+  readonly level?: string | undefined
+  readonly service?: string | undefined
+  /** Lines as they were logged, also on a terminal. */
+  readonly isRaw: boolean
+  /** For people, also into a pipe. */
+  readonly isPretty: boolean
+  readonly hasColour: boolean
+  /** Ends after this many records. */
+  readonly limit?: number | undefined
+  /** Ends after this long, ms. */
+  readonly forMs?: number | undefined
+}
+
+/** What a terminal that does not keep up may leave waiting. */
+const waitingBytesMax = 4_194_304
+
+/** Runs until the limit, the time, the signal or the end of the reader. */
+export class Tail {
+  readonly #options: TailOptions
+  readonly #out: Writable
+  readonly #words: Writable
+  readonly #endpoint: Endpoint
+  readonly #subscriber: TailSubscriber
+  readonly #ended = new AbortController()
+  #shown = 0
+  #dropped = 0
+
+  /** @throws {@link SpillwayError} `SPW_OPTION_INVALID` or `SPW_PATTERN_INVALID` for options that cannot be meant. */
+  constructor(options: TailOptions, out: Writable, words: Writable) {
+    this.#options = options
+    this.#out = out
+    this.#words = words
+    this.#endpoint = options.connect === undefined ? defaultTailEndpoint : parseEndpoint(options.connect, '--connect')
+    this.#subscriber = new TailSubscriber(tailPatterns(options), {
+      lines: (parts, frame, lines, count) => {
+        if (parts.kind === 'log')
+          this.#show({ service: parts.service, level: parts.level, name: parts.name, timeMs: frame.time }, lines, count)
+      },
+      missed: (count) => this.#say(`… ${count.toLocaleString('en')} records missed here`),
+      connection: (state) => this.#connection(state),
+    })
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    // A reader that leaves is the normal end of `spillway tail | head`.
+    this.#out.on('error', () => this.#end())
+    signal.addEventListener('abort', () => this.#end())
+    const timer = this.#options.forMs === undefined ? undefined : setTimeout(() => this.#end(), this.#options.forMs)
+    await this.#subscriber.open(this.#endpoint)
+    if (!this.#hasEnded) await once(this.#ended.signal, 'abort')
+    clearTimeout(timer)
+    await this.#subscriber.close()
+  }
+
+  #show(context: Parameters<typeof formatLine>[1], lines: Buffer, count: number): void {
+    if (this.#hasEnded) return
+    if (this.#out.writableLength > waitingBytesMax) {
+      this.#dropped += count
+      return
+    }
+    if (this.#dropped > 0) {
+      this.#say(`… ${this.#dropped.toLocaleString('en')} records dropped here (slow reader)`)
+      this.#dropped = 0
+    }
+    const left = (this.#options.limit ?? Number.POSITIVE_INFINITY) - this.#shown
+    let texts = lines.toString('utf8', 0, lines.length - 1).split('\n')
+    if (texts.length > left) texts = texts.slice(0, left)
+    this.#shown += texts.length
+    const shown = this.#isForPeople ? texts.map((text) => formatLine(text, context, this.#options.hasColour)) : texts.map(visibleText)
+    this.#out.write(`${shown.join('\n')}\n`)
+    if (texts.length >= left) this.#end()
+  }
+
+  get #isForPeople(): boolean {
+    return this.#options.isPretty && !this.#options.isRaw
+  }
+
+  /** In the stream for people, so that it stands where the records are missing; beside it for programs. */
+  #say(text: string): void {
+    if (this.#isForPeople) this.#out.write(`${text}\n`)
+    else this.#words.write(`spillway tail: ${text}\n`)
+  }
+
+  #isConnected = false
+
+  #connection(state: 'connected' | 'lost'): void {
+    if (this.#hasEnded || this.#isConnected === (state === 'connected')) return
+    this.#isConnected = state === 'connected'
+    const text = state === 'connected' ? `connected to ${this.#endpoint}` : `lost the collector at ${this.#endpoint}; trying again`
+    this.#words.write(`spillway tail: ${text}\n`)
+  }
+
+  get #hasEnded(): boolean {
+    return this.#ended.signal.aborted
+  }
+
+  #end(): void {
+    this.#ended.abort()
+  }
+}
