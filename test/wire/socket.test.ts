@@ -1,0 +1,25 @@
+import { Publisher, Subscriber } from 'zeromq'
+import { expect, test } from 'vitest'
+import { controlBytesMax, frameBytesMax, heartbeatIntervalMs } from '../../wire/limits.ts'
+import { openSocket, privateContext } from '../../wire/socket.ts'
+
+test('every socket has heartbeats, a bounded message and no linger', () => {
+  const socket = openSocket(privateContext(), Subscriber, { maxMessageSize: frameBytesMax })
+  expect(socket).toMatchObject({ linger: 0, heartbeatInterval: heartbeatIntervalMs, maxMessageSize: frameBytesMax })
+  socket.close()
+})
+
+test('an option the socket does not have, or a value it does not take, is an error and leaves nothing open', () => {
+  const context = privateContext()
+  const closed: boolean[] = []
+  class WatchedPublisher extends Publisher {
+    override close(): void {
+      super.close()
+      closed.push(this.closed)
+    }
+  }
+  const unknown = { maxMessageSize: controlBytesMax, sendHighWatermark: 1 } as { maxMessageSize: number }
+  expect(() => openSocket(context, WatchedPublisher, unknown)).toThrow('sendHighWatermark')
+  expect(() => openSocket(context, WatchedPublisher, { maxMessageSize: controlBytesMax, sendHighWaterMark: -1 })).toThrow()
+  expect(closed).toEqual([true, true])
+})
