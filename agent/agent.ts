@@ -7,83 +7,47 @@ import { hostname } from 'node:os'
 import type { Context } from 'zeromq'
 import type { ControlMessage } from '../wire/control.ts'
 import { decodeFrame, encodeFrame, encodeLines, frameKinds } from '../wire/frame.ts'
-import { levelNumbers, levels, type Rank } from '../wire/level.ts'
+import { errorRank, levelNumbers, levels, type Rank } from '../wire/level.ts'
 import {
   agentPollMs,
   batchAgeMaxMs,
   batchBytesMax,
   batchRecordsMax,
   closeDeadlineMs,
-  openBatchesBytesMax,
+  openBatchesMax,
   originTopicsMax,
   recordBytesMax,
 } from '../wire/limits.ts'
 import { type Manifest, type ManifestTopic, manifestBody } from '../wire/manifest.ts'
+import { formatCount } from '../wire/quantity.ts'
 import { privateContext } from '../wire/socket.ts'
 import { isCutToken, isOtherTopic, logTopic, otherTopic, sysTopic, type Topic } from '../wire/topic.ts'
 import { version } from '../wire/version.ts'
+import type { AgentStats, FlushResult, TopicStats } from './books.ts'
 import { leaveAtExit, stayUntilExit } from './exit.ts'
 import { cutLine } from './line-head.ts'
-import { Link, type LinkOwner, type LinkState } from './link.ts'
-import { LogDestination } from './log-destination.ts'
+import { Link, type LinkOwner } from './link.ts'
+import { type LineTaker, LogDestination } from './log-destination.ts'
 import { Notices } from './notices.ts'
 import type { ResolvedOptions } from './options.ts'
 import { printLines } from './print-lines.ts'
 import { processRing, type RingEntry } from './ring.ts'
+import { allocateFrame } from './slab-pool.ts'
 import { AgentStream, type ShedReason, type StreamEvents } from './stream.ts'
-
-/** The agent's own books. Counts of records unless the name says otherwise. */
-export interface AgentStats {
-  readonly origin: string
-  readonly service: string
-  /** Taken and numbered. */
-  readonly accepted: number
-  /** Handed to a socket at least once. */
-  readonly sent: number
-  /** Acknowledged by a collector. */
-  readonly acknowledged: number
-  /** Given up before they were sent, by reason. */
-  readonly shed: Readonly<Record<string, number>>
-  /** Not taken because nobody had subscribed to them. */
-  readonly filtered: number
-  /** Longer than 64 KiB: kept as their first 4 KiB. */
-  readonly cut: number
-  /** Gone from the ring after they were sent and before they were acknowledged: received, unless the link broke. */
-  readonly evictedSent: number
-  /** Records that went under `~other` because the origin had its 256 topics. */
-  readonly folded: number
-  /** Topics whose logger name had to be cut. */
-  readonly cutTopics: number
-  /** Bytes and records in the ring of this process, all agents together. */
-  readonly ringBytes: number
-  readonly ringRecords: number
-  readonly topics: Readonly<Record<string, TopicStats>>
-  readonly links: readonly { readonly collector: string; readonly state: LinkState; readonly waitingFrames: number }[]
-}
-
-export interface TopicStats {
-  readonly accepted: number
-  readonly shed: Readonly<Record<string, number>>
-  readonly filtered: number
-}
-
-/** What `flush` and `close` leave behind. */
-export interface FlushResult {
-  /** Records no collector has acknowledged. */
-  readonly left: number
-}
 
 export interface LoggerLike {
   readonly levels?: { readonly values?: Readonly<Record<string, number>> }
 }
 
+/** UTF-8 takes at most three bytes for a UTF-16 unit; up to here no line needs to be measured. */
+const longLineChars = Math.floor(recordBytesMax / 3)
 /** After this long without a collector, with records waiting, the application is told. */
 const absentNoticeMs = 2_000
 /** A topic that moved this recently is in every manifest, so that one lost manifest hides nothing. */
 const recentlyMovedMs = 5_000
 const fallbackBytesMax = 1_048_576
 
-export class Agent implements LinkOwner, StreamEvents {
+export class Agent implements LinkOwner, StreamEvents, LineTaker {
   readonly origin: string = randomBytes(12).toString('base64url')
   readonly service: string
   /** `SPILLWAY_DISABLED=1`: every call returns at once and nothing is opened. */
@@ -95,7 +59,6 @@ export class Agent implements LinkOwner, StreamEvents {
   readonly #context: Context | undefined
   readonly #streams = new Map<Topic, AgentStream>()
   readonly #open = new Set<AgentStream>()
-  #openChars = 0
   #ageTimer: NodeJS.Timeout | undefined
   #turnEnd: NodeJS.Immediate | undefined
   #pollTimer: NodeJS.Timeout | undefined
@@ -179,36 +142,41 @@ export class Agent implements LinkOwner, StreamEvents {
 
   /** Takes one line, ended by LF. The way of every record: no promise, no closure, no copy of the line's bytes. */
   append(stream: AgentStream, line: string): void {
+    const fits = stream.count > 0 && line.length <= longLineChars && stream.text.length + line.length <= batchBytesMax
+    if (!fits || !stream.wanted) return this.#appendElse(stream, line)
+    stream.text += line
+    stream.count += 1
+    if (stream.count >= batchRecordsMax) this.#closeBatch(stream)
+  }
+
+  /** The first line of a batch, a long one, and one that is not taken. */
+  #appendElse(stream: AgentStream, line: string): void {
     if (!stream.wanted) {
       stream.filtered += 1
       return
     }
-    if (this.#isClosed) {
-      this.#shedOne(stream, 'closed')
-      return
-    }
-    let text = line
-    // UTF-8 takes at most three bytes for a UTF-16 unit; below a third no line needs to be measured.
-    if (line.length * 3 > recordBytesMax) {
-      const bytes = Buffer.byteLength(line, 'utf8')
-      if (bytes > recordBytesMax) {
-        text = cutLine(line, bytes, levelNumbers[levels[stream.rank] ?? 'info'])
-        this.#cut += 1
-      }
-    }
+    if (this.#isClosed) return this.#shedOne(stream, 'closed')
+    const text = line.length > longLineChars ? this.#shortened(stream, line) : line
     if (stream.count > 0 && stream.text.length + text.length > batchBytesMax) this.#closeBatch(stream)
     if (stream.count === 0) this.#openBatch(stream)
     stream.text += text
     stream.count += 1
-    this.#openChars += text.length
-    if (stream.count >= batchRecordsMax || stream.text.length >= batchBytesMax) this.#closeBatch(stream)
-    else if (this.#openChars >= openBatchesBytesMax) this.closeBatches()
-    else if (stream.rank >= 4 && this.#turnEnd === undefined) this.#turnEnd = setImmediate(() => this.closeBatches())
+    if (stream.text.length >= batchBytesMax || stream.count >= batchRecordsMax) this.#closeBatch(stream)
+  }
+
+  #shortened(stream: AgentStream, line: string): string {
+    const bytes = Buffer.byteLength(line, 'utf8')
+    if (bytes <= recordBytesMax) return line
+    this.#cut += 1
+    return cutLine(line, bytes, levelNumbers[levels[stream.rank] ?? 'info'])
   }
 
   #openBatch(stream: AgentStream): void {
     stream.firstAtMs = Date.now()
+    if (this.#open.size >= openBatchesMax) this.closeBatches()
     this.#open.add(stream)
+    // Errors leave at the end of the turn, with everything logged before them.
+    if (stream.rank >= errorRank) this.#turnEnd ??= setImmediate(() => this.closeBatches())
     if (this.#ageTimer !== undefined) return
     this.#ageTimer = setTimeout(() => this.closeBatches(), batchAgeMaxMs)
     this.#ageTimer.unref()
@@ -228,7 +196,6 @@ export class Agent implements LinkOwner, StreamEvents {
     stream.text = ''
     stream.count = 0
     this.#open.delete(stream)
-    this.#openChars -= text.length
     const waiting = this.#linksWanting(stream)
     if (waiting === 0) {
       // Its collectors have spoken since the batch was opened. What nobody wants gets no number.
@@ -238,7 +205,7 @@ export class Agent implements LinkOwner, StreamEvents {
     stream.next = seq + count
     stream.movedAtMs = stream.firstAtMs
     const head = { origin: this.origin, seq, count, time: stream.firstAtMs, kind: frameKinds.lines, onDemand: false } as const
-    const frame = encodeLines(head, text)
+    const frame = encodeLines(head, text, allocateFrame)
     const entry = processRing.push(stream, frame, { seq, count, waiting })
     stream.entries.push(entry)
     for (const link of this.links) if ((waiting & link.bit) !== 0) link.offer(entry)
@@ -292,9 +259,8 @@ export class Agent implements LinkOwner, StreamEvents {
     if (this.#options.fallback !== 'stdout' || this.#fallbackBytesPending > fallbackBytesMax) return false
     const decoded = decodeFrame(frame)
     if (!decoded.ok) return false
-    const lines = decoded.frame.body
+    const lines = Buffer.from(decoded.frame.body)
     this.#fallbackBytesPending += lines.length
-    // Written by a thread of libuv's: a stopped reader of stdout must not stop the application.
     printLines(lines, () => {
       this.#fallbackBytesPending -= lines.length
     })
@@ -439,6 +405,7 @@ export class Agent implements LinkOwner, StreamEvents {
     }
     const left = this.#leftRecords()
     this.#end()
+    this.#sayTotal('at close', left)
     return { left }
   }
 
@@ -478,22 +445,25 @@ export class Agent implements LinkOwner, StreamEvents {
   }
 
   endExit(): void {
-    const left = this.links.every((link) => link.isByeAnswered) ? 0 : this.#leftRecords()
-    const shed = this.#shedTotal()
-    if (shed === 0 && left === 0) return
-    this.#notices.sayAtExit(
-      `at exit: ${this.#accepted().toLocaleString('en')} records accepted, ${shed.toLocaleString('en')} lost (${this.#shedByReason()}), ${left.toLocaleString('en')} sent or waiting without an answer from ${this.#collectorNames()}`,
-    )
+    this.#sayTotal('at exit', this.links.every((link) => link.isByeAnswered) ? 0 : this.#leftRecords())
   }
 
   // ── what is said ──
+
+  #sayTotal(when: string, left: number): void {
+    const shed = this.#shedTotal()
+    if (shed === 0 && left === 0) return
+    this.#notices.sayNow(
+      `${when}: ${formatCount(this.#accepted())} records accepted, ${formatCount(shed)} lost (${this.#shedByReason()}), ${formatCount(left)} sent or waiting without an answer from ${this.#collectorNames()}`,
+    )
+  }
 
   #sayLoss(nowMs: number): void {
     const shed = this.#shedTotal()
     if (shed === this.#noticedShed || !this.#notices.isDue(nowMs)) return
     this.#noticedShed = shed
     this.#notices.say(
-      `${shed.toLocaleString('en')} records lost since ${new Date(this.#firstShedAtMs).toISOString()} (${this.#shedByReason()}): ${this.#why()}`,
+      `${formatCount(shed)} records lost since ${new Date(this.#firstShedAtMs).toISOString()} (${this.#shedByReason()}): ${this.#why()}`,
       nowMs,
     )
   }
@@ -525,7 +495,7 @@ export class Agent implements LinkOwner, StreamEvents {
 
   #shedByReason(): string {
     return Object.entries(this.stats().shed)
-      .map(([reason, records]) => `${reason} ${records.toLocaleString('en')}`)
+      .map(([reason, records]) => `${reason} ${formatCount(records)}`)
       .join(', ')
   }
 

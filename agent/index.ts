@@ -1,5 +1,6 @@
 export { SpillwayError, type SpillwayErrorCode } from '../wire/spillway-error.ts'
-export type { Agent, AgentStats, FlushResult, LoggerLike, TopicStats } from './agent.ts'
+export type { Agent, LoggerLike } from './agent.ts'
+export type { AgentStats, FlushResult, TopicStats } from './books.ts'
 export type { LogDestination } from './log-destination.ts'
 export type { AgentOptions } from './options.ts'
 export { createAgent } from './shared.ts'

@@ -24,6 +24,7 @@ import type { GoneRange } from '../wire/manifest.ts'
 import { allowAddress, openSocket } from '../wire/socket.ts'
 import type { Topic } from '../wire/topic.ts'
 import { Fifo } from './fifo.ts'
+import type { LinkState } from './link-state.ts'
 import { ManifestClock } from './manifest-clock.ts'
 import type { LinkEndpoints } from './options.ts'
 import type { RingEntry } from './ring.ts'
@@ -44,10 +45,9 @@ export interface LinkOwner {
   manifest(link: Link, kind: { readonly isFull: boolean; readonly isFinal: boolean; readonly isUrgent: boolean }): [Buffer, Buffer]
 }
 
-export type LinkState = 'connecting' | 'connected' | 'lost' | 'closed'
-
 const unreadPrefix = 'sys.run.'
 const sendsPerPumpMax = 64
+const tidyFromFrames = 256
 
 export class Link {
   readonly bit: number
@@ -72,6 +72,7 @@ export class Link {
   #isSettled = false
   #mustRebuildQueue = false
   readonly #queue = new Fifo<RingEntry>()
+  #tidyAtFrames = tidyFromFrames
   readonly #repairs = new Fifo<RingEntry>()
   #repairBudgetBytes = repairBytesPerSecond
   #repairRefilledAtMs = 0
@@ -135,9 +136,15 @@ export class Link {
 
   /** A new frame in the ring. */
   offer(entry: RingEntry): void {
-    if (this.state === 'closed') return
+    // Without a connection the ring alone remembers; the queue is made from it when one begins.
+    if (this.state !== 'connected') return
     this.#queue.push(entry)
-    if (this.state === 'connected') this.pump()
+    if (this.#queue.length > this.#tidyAtFrames) {
+      // With a full pipe the oldest leave the ring from here.
+      this.#queue.retain((kept) => kept.frame !== undefined)
+      this.#tidyAtFrames = 2 * this.#queue.length + tidyFromFrames
+    }
+    this.pump()
   }
 
   /** The regular look at both sockets. */
@@ -194,6 +201,7 @@ export class Link {
     if (isRepair) this.#repairs.shift()
     else this.#queue.shift()
     entry.sent |= this.bit
+    entry.sends += 1
     this.sentFrames += 1
     this.#manifests.frameSent(nowMs)
     return true

@@ -7,7 +7,7 @@ import { StringDecoder } from 'node:string_decoder'
 import type { Rank } from '../wire/level.ts'
 import { levels, rankOfNumber } from '../wire/level.ts'
 import { loggerNamesMax } from '../wire/limits.ts'
-import type { Agent, FlushResult } from './agent.ts'
+import type { AgentStats, FlushResult } from './books.ts'
 import { scanName, scanRank } from './line-head.ts'
 import { nameInBindings } from './logger-name.ts'
 import type { AgentStream } from './stream.ts'
@@ -16,6 +16,19 @@ const metadata = Symbol.for('pino.metadata')
 
 /** The parts of a pino logger that are looked at; symbols, because pino keeps them under its own. */
 type Logger = Record<symbol, unknown>
+
+/** What a destination needs from its agent, and what it offers of it. */
+export interface LineTaker {
+  readonly isDisabled: boolean
+  /** Numbers of custom levels by their names. */
+  readonly levelLabels: ReadonlyMap<string, number>
+  logStream(rank: Rank, name: string | undefined): AgentStream
+  append(stream: AgentStream, line: string): void
+  closeBatches(): void
+  stats(): AgentStats
+  flush(deadlineMs?: number): Promise<FlushResult>
+  close(deadlineMs?: number): Promise<FlushResult>
+}
 
 type Streams = (AgentStream | undefined)[]
 
@@ -32,7 +45,7 @@ export class LogDestination extends EventEmitter {
   lastTime: unknown = undefined
   lastLogger: Logger | undefined = undefined
 
-  readonly agent: Agent
+  readonly agent: LineTaker
   readonly #isDisabled: boolean
   /** Streams by rank of loggers without a name, and of each name. */
   readonly #plain: Streams = levels.map(() => undefined)
@@ -41,6 +54,7 @@ export class LogDestination extends EventEmitter {
   readonly #names = new Map<string, string | undefined>()
   #bindings: string | undefined
   #streams: Streams = this.#plain
+  #hooks: unknown
   #mayRewrite = false
   #bindingsKey: symbol | undefined
   #hooksKey: symbol | undefined
@@ -48,7 +62,7 @@ export class LogDestination extends EventEmitter {
   #partial = ''
   readonly #decoder = new StringDecoder('utf8')
 
-  constructor(agent: Agent) {
+  constructor(agent: LineTaker) {
     super()
     Object.defineProperty(this, metadata, { value: true })
     this.agent = agent
@@ -82,11 +96,15 @@ export class LogDestination extends EventEmitter {
   /** Finds the name of the logger that writes. Almost always the one that wrote before. */
   #follow(logger: Logger): void {
     if (this.#bindingsKey === undefined) this.#findKeys(logger)
+    // Two loggers with the same bindings may differ in their hooks.
+    const hooks = this.#hooksKey === undefined ? undefined : logger[this.#hooksKey]
+    if (hooks !== this.#hooks) {
+      this.#hooks = hooks
+      this.#mayRewrite = (hooks as { streamWrite?: unknown } | undefined)?.streamWrite !== undefined
+    }
     const bindings = this.#bindingsKey === undefined ? undefined : logger[this.#bindingsKey]
     if (bindings === this.#bindings || typeof bindings !== 'string') return
     this.#bindings = bindings
-    const hooks = this.#hooksKey === undefined ? undefined : (logger[this.#hooksKey] as { streamWrite?: unknown } | undefined)
-    this.#mayRewrite = hooks?.streamWrite !== undefined
     const name = this.#nameOf(bindings)
     if (name === undefined) this.#streams = this.#plain
     else {
@@ -172,7 +190,7 @@ export class LogDestination extends EventEmitter {
     return this
   }
 
-  /** Closes the agent behind this destination; see {@link Agent.close}. */
+  /** Closes the agent behind this destination; see `agent.close`. */
   async close(deadlineMs?: number): Promise<FlushResult> {
     this.#endPartial()
     return this.agent.close(deadlineMs)

@@ -1,19 +1,31 @@
 import { write } from 'node:fs'
+import { openUnblocked } from './unblocked-output.ts'
 
 const stdoutFd = 1
+const retryMs = 20
 let tail: Promise<void> = Promise.resolve()
 
-/** Writes whole lines to stdout off the main thread, in order; calls back when they are written or cannot be. */
+/** Writes whole lines to stdout off the main thread, in order; calls back when they are written or cannot be. Never keeps the process alive. */
 export function printLines(lines: Buffer, done: () => void): void {
-  tail = tail.then(() => writeAll(lines, 0)).then(done)
+  tail = tail.then(() => print(lines)).then(done)
 }
 
-function writeAll(lines: Buffer, from: number): Promise<void> {
+async function print(lines: Buffer): Promise<void> {
+  const stdout = openUnblocked(stdoutFd)
+  if (stdout === undefined) {
+    // In a worker thread, by way of the main one.
+    return new Promise((resolve) => process.stdout.write(lines, () => resolve()))
+  }
+  await writeAll(stdout.fd, lines, 0)
+  stdout.close()
+}
+
+function writeAll(fd: number, lines: Buffer, from: number): Promise<void> {
   return new Promise((resolve) => {
-    write(stdoutFd, lines, from, lines.length - from, null, (error, bytes) => {
-      // A closed stdout takes nothing; a full non-blocking one is tried again.
-      if (error === null && from + bytes < lines.length) resolve(writeAll(lines, from + bytes))
-      else if (error?.code === 'EAGAIN') setTimeout(() => resolve(writeAll(lines, from)), 20).unref()
+    write(fd, lines, from, lines.length - from, null, (error, bytes) => {
+      // A closed stdout takes nothing; a full one is tried again for as long as the process lives.
+      if (error === null && from + bytes < lines.length) resolve(writeAll(fd, lines, from + bytes))
+      else if (error?.code === 'EAGAIN') setTimeout(() => resolve(writeAll(fd, lines, from)), retryMs).unref()
       else resolve()
     })
   })

@@ -8,13 +8,14 @@
 import { levels, type Rank } from '../wire/level.ts'
 import { frameOverheadBytes, ringBytesMax } from '../wire/limits.ts'
 import { Fifo } from './fifo.ts'
+import { freeFrame } from './slab-pool.ts'
 
 /** Whom a frame belongs to, and who is told when it has to go. */
 export interface RingOwner {
   readonly rank: Rank
   /** Whether what was sent is being taken: then sent frames are the cheapest to give up. */
   isFlowing(): boolean
-  /** @param frame - What the entry held. */
+  /** @param frame - What the entry held; not to be kept, its memory is used again. */
   evicted(entry: RingEntry, frame: Buffer): void
 }
 
@@ -32,6 +33,8 @@ export interface RingEntry {
   sent: number
   /** Bit per link that acknowledged it. */
   acknowledged: number
+  /** Times it was handed to a socket. */
+  sends: number
   /** When it was last sent again on request, ms. */
   resentAtMs: number
 }
@@ -50,7 +53,7 @@ export class Ring {
 
   /** Takes a frame, making room for it first. A frame of its own size is never refused. */
   push(owner: RingOwner, frame: Buffer, numbers: { readonly seq: number; readonly count: number; readonly waiting: number }): RingEntry {
-    const entry: RingEntry = { id: this.#nextId++, owner, frame, sent: 0, acknowledged: 0, resentAtMs: 0, ...numbers }
+    const entry: RingEntry = { id: this.#nextId++, owner, frame, sent: 0, acknowledged: 0, sends: 0, resentAtMs: 0, ...numbers }
     this.bytes += frame.byteLength + frameOverheadBytes
     this.records += entry.count
     this.#queues[owner.rank]?.push(entry)
@@ -59,15 +62,20 @@ export class Ring {
       if (victim === undefined || victim === entry) break
       const lost = victim.frame
       this.#drop(victim)
-      if (lost !== undefined) victim.owner.evicted(victim, lost)
+      if (lost === undefined) continue
+      victim.owner.evicted(victim, lost)
+      if (victim.sends === 0) freeFrame(lost)
     }
     return entry
   }
 
   /** Takes an entry out that nobody waits for any more. */
   release(entry: RingEntry): void {
-    if (entry.frame === undefined) return
+    const { frame } = entry
+    if (frame === undefined) return
     this.#drop(entry)
+    // Each sending is answered, so no socket holds it. A frame sent twice may still be on its way a second time.
+    if (entry.sends === bitCount(entry.acknowledged)) freeFrame(frame)
     const rank = entry.owner.rank
     const queue = this.#queues[rank]
     const left = (this.#left[rank] ?? 0) + 1
@@ -100,5 +108,11 @@ export class Ring {
   }
 }
 
-/** The ring of this process. */
-export const processRing: Ring = new Ring()
+function bitCount(bits: number): number {
+  let count = 0
+  for (let left = bits; left !== 0; left &= left - 1) count += 1
+  return count
+}
+
+/** The ring of this process. Its size is the largest that one of the agents was made with. */
+export const processRing: Ring = new Ring(0)

@@ -1,5 +1,6 @@
 import { Agent } from './agent.ts'
 import { type AgentOptions, resolveOptions } from './options.ts'
+import { processRing } from './ring.ts'
 
 const agents = new Map<string, Agent>()
 
@@ -13,7 +14,10 @@ export function createAgent(options: AgentOptions = {}): Agent {
   const resolved = resolveOptions(options, process.env)
   const key = JSON.stringify([resolved.service, resolved.links, resolved.fallback])
   const known = agents.get(key)
-  if (known !== undefined && !known.isClosed) return known
+  if (known !== undefined && !known.isClosed) {
+    processRing.bytesMax = Math.max(processRing.bytesMax, resolved.ringBytes)
+    return known
+  }
   const agent = new Agent(resolved)
   agents.set(key, agent)
   return agent

@@ -1,20 +1,24 @@
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { relative, resolve } from 'node:path'
 import { type Collector, startCollector } from '../collector/collector.ts'
-import { type CollectorConfig, requireConfig } from '../collector/config.ts'
+import { type CollectorConfig, configBytesMax, requireConfig } from '../collector/config.ts'
 import { drainMaxMs } from '../wire/limits.ts'
+import { formatCount } from '../wire/quantity.ts'
 import { SpillwayError } from '../wire/spillway-error.ts'
 import { version } from '../wire/version.ts'
-import type { CollectorFlags } from './main.ts'
+import type { CollectorFlags } from './flags.ts'
+import { youngGarbageCollector } from './young-garbage.ts'
 
 /** Runs a collector until SIGINT or SIGTERM; drains for at most five seconds then. */
 export async function runCollector(flags: CollectorFlags): Promise<void> {
+  // Whoever reads these may leave; the collector stays.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined)
   const { config: file, ...overrides } = flags
   const config = requireConfig(file === undefined ? undefined : { text: readConfigFile(file), file }, overrides)
   const stop = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort())
-  const collector = await startCollector(config)
+  const collector = await startCollector({ ...config, freeBuffers: youngGarbageCollector() })
   process.on('SIGHUP', () => collector.reopen())
   printScreen(collector, config)
   if (!stop.signal.aborted) await once(stop.signal, 'abort')
@@ -25,7 +29,9 @@ export async function runCollector(flags: CollectorFlags): Promise<void> {
 /** @throws {@link SpillwayError} `SPW_CONFIG_INVALID` */
 export function readConfigFile(file: string): string {
   try {
-    return readFileSync(file, 'utf8')
+    const { size } = statSync(file)
+    // A file that long is the wrong one; readConfig says so without it being read.
+    return size > configBytesMax ? ' '.repeat(configBytesMax + 1) : readFileSync(file, 'utf8')
   } catch (error) {
     const reason = (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'there is no such file' : (error as Error).message
     throw new SpillwayError('SPW_CONFIG_INVALID', `${file}: ${reason}`, { cause: error })
@@ -62,6 +68,5 @@ function relativePath(path: string): string {
 function closingLine(collector: Collector): string {
   const { accepted, delivered, lost, inFlight } = collector.status().totals
   const lostRecords = Object.values(lost).reduce((sum, records) => sum + records, 0)
-  const count = (records: number) => records.toLocaleString('en')
-  return `spillway collector stopped: ${count(accepted)} accepted, ${count(delivered)} delivered, ${count(lostRecords)} lost, ${count(inFlight)} still with their applications`
+  return `spillway collector stopped: ${formatCount(accepted)} accepted, ${formatCount(delivered)} delivered, ${formatCount(lostRecords)} lost, ${formatCount(inFlight)} still with their applications`
 }

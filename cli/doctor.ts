@@ -1,6 +1,6 @@
 import { examine, type Finding } from '../dashboards/doctor.ts'
 import { defaultDataEndpoint, parseEndpoint, siblingEndpoint } from '../wire/endpoint.ts'
-import type { DoctorFlags } from './main.ts'
+import type { DoctorFlags } from './flags.ts'
 
 const timeoutMsDefault = 3_000
 

@@ -1,8 +1,10 @@
 #!/usr/bin/env node
 /** The `spillway` command. Each subcommand loads its part only when it is run. */
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
+import { parseDuration } from '../wire/quantity.ts'
 import { SpillwayError } from '../wire/spillway-error.ts'
 import { version } from '../wire/version.ts'
+import type { CollectorFlags, DoctorFlags, TailFlags } from './flags.ts'
 
 const exitFailed = 1
 const exitUsage = 2
@@ -48,7 +50,7 @@ Examples:
 
 program
   .command('tail')
-  .description('Show records as they are logged. Filtered where they are made: what is not asked for is not sent.')
+  .description('Show records as they are logged. The collector sends only what is asked for.')
   .argument('[patterns...]', 'topics: log.<level>.<service>.[<name>.], with * for one part and > for the rest (default: log.>)')
   .option('--connect <endpoint>', 'tail endpoint of the collector (default: tcp://127.0.0.1:7703)')
   .option('--level <level>', 'this level and above: trace, debug, info, warn, error, fatal')
@@ -87,32 +89,6 @@ program
   )
   .action(async (flags: DoctorFlags) => (await import('./doctor.ts')).runDoctor(flags))
 
-export interface CollectorFlags {
-  readonly config?: string
-  readonly dir?: string
-  readonly listen?: string
-  readonly http?: string
-  readonly subscribe?: readonly string[]
-  readonly insecure?: boolean
-}
-
-export interface TailFlags {
-  readonly connect?: string
-  readonly level?: string
-  readonly service?: string
-  readonly json?: boolean
-  readonly pretty?: boolean
-  readonly limit?: number
-  /** Milliseconds. */
-  readonly for?: number
-}
-
-export interface DoctorFlags {
-  readonly connect?: string
-  /** Milliseconds. */
-  readonly timeout?: number
-}
-
 function collect(value: string, before: string[] | undefined): string[] {
   return [...(before ?? []), value]
 }
@@ -123,11 +99,9 @@ function parseCount(text: string): number {
 }
 
 function parseFor(text: string): number {
-  const match = /^(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h)$/.exec(text)
-  const unit = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }[match?.[2] ?? ''] ?? Number.NaN
-  const ms = Math.round(Number(match?.[1]) * unit)
-  // Longer than a timer can wait.
-  if (!(ms >= 0 && ms < 2 ** 31)) throw new InvalidArgumentError('Expected a duration such as 500ms, 10s or 5m.')
+  const ms = parseDuration(text)
+  // Longer is more than a timer can wait.
+  if (ms === undefined || ms >= 2 ** 31) throw new InvalidArgumentError('Expected a duration such as 500ms, 10s or 5m.')
   return ms
 }
 

@@ -1,5 +1,5 @@
 import { Tail } from '../dashboards/tail.ts'
-import type { TailFlags } from './main.ts'
+import type { TailFlags } from './flags.ts'
 
 export async function runTail(patterns: readonly string[], flags: TailFlags): Promise<void> {
   const isTerminal = process.stdout.isTTY === true

@@ -1,5 +1,5 @@
 /** Binding a ZeroMQ socket where it does no harm, with an error that says what to do. */
-import { lstatSync, mkdirSync } from 'node:fs'
+import { lstatSync, mkdirSync, type Stats } from 'node:fs'
 import { connect } from 'node:net'
 import { dirname } from 'node:path'
 import type { Socket } from 'zeromq'
@@ -49,8 +49,16 @@ export function checkBindEndpoint(endpoint: Endpoint, what: string, isInsecureMe
 
 /** ZeroMQ would replace whatever is at the path: a live socket, even a plain file. */
 async function preparePath(path: string, what: string): Promise<void> {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-  const stat = lstatSync(path, { throwIfNoEntry: false })
+  let stat: Stats | undefined
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+    stat = lstatSync(path, { throwIfNoEntry: false })
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error)
+    throw new SpillwayError('SPW_BIND_REFUSED', `${what}: cannot make a socket at ${path}: ${reason}; choose another path`, {
+      cause: error,
+    })
+  }
   if (stat === undefined) return
   if (!stat.isSocket()) throw new SpillwayError('SPW_BIND_REFUSED', `${what}: ${path} exists and is not a socket; choose another path`)
   if (await answers(path)) throw inUse(`ipc://${path}`, what)

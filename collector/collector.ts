@@ -19,7 +19,7 @@ import { ControlPublisher } from './control-publisher.ts'
 import { type FolderLock, lockFolder } from './folder-lock.ts'
 import { HttpServer } from './http-server.ts'
 import { Ingest } from './ingest.ts'
-import { Ledger } from './ledger.ts'
+import { Ledger, type OriginBook, type TopicBook } from './ledger.ts'
 import { openSink } from './open-sink.ts'
 import type { Sink } from './sinks/sink.ts'
 import { type CollectorStatus, collectorStatus } from './status.ts'
@@ -35,6 +35,8 @@ export interface CollectorAddresses {
 }
 
 const tickEveryMs = holeGraceMs / 5
+/** Acknowledged at once after this much: agents hold 8 MiB, and what is acknowledged early is memory they use again. */
+const commitBytes = 1_048_576
 const beaconEveryMs = 2_000
 const beaconOriginsMax = 50
 
@@ -72,8 +74,10 @@ export class Collector {
   readonly #http: HttpServer | undefined
   readonly #startedAtMs = Date.now()
   #turnedAway = 0
+  #uncommittedBytes = 0
   #commitTimer: NodeJS.Timeout | undefined
   #commitsSoon = false
+  #commitsAgain = false
   #committing: Promise<void> | undefined
   #tickTimer: NodeJS.Timeout | undefined
   #beaconTimer: NodeJS.Timeout | undefined
@@ -85,7 +89,11 @@ export class Collector {
     this.#context = privateContext()
     this.#ledger = new Ledger(compilePatterns(config.subscribe))
     this.#sinks = Object.entries(config.sinks).map(([name, sink]) => openSink(name, sink, config.onTrouble))
-    this.#ingest = new Ingest(this.#context, config.listen.data, { frame: (topic, frame, parts) => this.#take(topic, frame, parts) })
+    this.#ingest = new Ingest(this.#context, config.listen.data, {
+      frame: (topic, frame, parts) => this.#take(topic, frame, parts),
+      roomier: () => this.#roomier(),
+      freeBuffers: () => config.freeBuffers?.(),
+    })
     this.#control = new ControlPublisher(this.#context, config.listen.control, this.#run)
     this.#tail = new TailPublisher(this.#context, config.listen.tail)
     if (config.listen.http !== 'off') this.#http = new HttpServer(config.listen.http, () => this.status())
@@ -124,16 +132,16 @@ export class Collector {
   }
 
   #take(topic: Topic, frame: DecodedFrame, parts: { readonly topic: Buffer; readonly frame: Buffer }): void {
-    const nowMs = Date.now()
-    if (frame.kind === frameKinds.manifest) return this.#announce(frame, nowMs)
+    if (frame.kind === frameKinds.manifest) return this.#announce(topic, frame, parts)
     // Loss notices and kinds of later versions are not kept here yet.
     if (frame.kind !== frameKinds.lines) return this.#ingest.fault('version')
-    if (this.#isOverloaded) {
+    if (this.#isRefused(topic)) {
       this.#turnedAway += 1
       return
     }
-    const fresh = this.#ledger.receive(frame.origin, topic, frame, nowMs)
-    this.#commitLater(false)
+    const fresh = this.#ledger.receive(frame.origin, topic, frame, Date.now())
+    this.#uncommittedBytes += parts.frame.length
+    this.#commitLater(this.#uncommittedBytes > commitBytes)
     if (fresh === undefined) return
     for (const range of fresh) this.#deliver(topic, frame, range, parts)
   }
@@ -149,15 +157,22 @@ export class Collector {
     this.#tail.publish(topic, parts.topic, passed)
   }
 
-  #announce(frame: DecodedFrame, nowMs: number): void {
+  #announce(topic: Topic, frame: DecodedFrame, parts: { readonly topic: Buffer; readonly frame: Buffer }): void {
     const manifest = readManifest(frame.body)
     if (manifest === undefined) return this.#ingest.fault('manifest')
-    const isUrgent = this.#ledger.announce(frame.origin, manifest, nowMs)
+    const isUrgent = this.#ledger.announce(frame.origin, manifest, Date.now())
     this.#commitLater(isUrgent || manifest.final)
+    // Without them a tail could not know that the end of a burst did not reach it.
+    this.#tail.publish(topic, parts.topic, parts.frame)
   }
 
-  get #isOverloaded(): boolean {
-    return this.#sinks.some((sink) => sink.isKeeping && sink.isFull)
+  #isRefused(topic: Topic): boolean {
+    return this.#sinks.some((sink) => sink.isKeeping && sink.isFullFor(topic) && sink.patterns.matches(topic))
+  }
+
+  #roomier(): Promise<void> | undefined {
+    const crowded = this.#sinks.flatMap((sink) => (sink.isKeeping ? (sink.roomier() ?? []) : []))
+    return crowded.length === 0 ? undefined : Promise.all(crowded).then(() => undefined)
   }
 
   // ── keeping and acknowledging ──
@@ -174,25 +189,41 @@ export class Collector {
   #startCommit(): void {
     this.#commitTimer = undefined
     // One at a time; what came meanwhile is in the next one.
-    if (this.#committing !== undefined) return this.#commitLater(false)
+    if (this.#committing !== undefined) {
+      this.#commitsAgain = true
+      return
+    }
     this.#commitsSoon = false
-    this.#committing = this.#commit().finally(() => {
+    this.#commitsAgain = false
+    this.#committing = this.#commit().then((isAllKept) => {
       this.#committing = undefined
+      if (!this.#isClosing && (this.#commitsAgain || !isAllKept)) this.#commitLater(false)
     })
   }
 
-  async #commit(): Promise<void> {
+  /** What one topic's file cannot take holds up that topic's acknowledgements, nobody else's. Returns whether all is kept. */
+  async #commit(): Promise<boolean> {
     const commits = this.#ledger.takeCommits()
     const byes = this.#ledger.takeByes()
-    const isKept = await Promise.all(this.#sinks.filter((sink) => sink.isKeeping).map((sink) => sink.flush()))
-    if (!isKept.every(Boolean)) return
-    this.#ledger.committed(commits)
+    this.#uncommittedBytes = 0
+    const stuck = new Set<Topic>()
+    for (const topics of await Promise.all(this.#sinks.filter((sink) => sink.isKeeping).map((sink) => sink.flush()))) {
+      for (const topic of topics) stuck.add(topic)
+    }
+    const isStuck = (book: TopicBook) => stuck.has(book.topic)
+    const hasStuck = (origin: OriginBook) => [...origin.topics.values()].some(isStuck)
+    this.#ledger.committed(commits.filter(({ book }) => !isStuck(book)))
+    this.#ledger.postpone(
+      commits.filter(({ book }) => isStuck(book)),
+      byes.filter(hasStuck),
+    )
     this.#control.acknowledge(this.#ledger.takeAcknowledgements())
-    for (const book of byes) this.#control.answerBye(book)
+    for (const book of byes) if (!hasStuck(book)) this.#control.answerBye(book)
+    return stuck.size === 0
   }
 
   #tick(): void {
-    const asks = this.#ledger.tick(Date.now(), this.#isOverloaded)
+    const asks = this.#ledger.tick(Date.now(), (topic) => this.#isRefused(topic))
     if (asks.length > 0) this.#control.ask(asks)
   }
 
@@ -223,7 +254,7 @@ export class Collector {
     clearInterval(this.#beaconTimer)
     clearTimeout(this.#commitTimer)
     await this.#ingest.close()
-    await Promise.race([this.#drain(), after(deadlineMs)])
+    await Promise.race([this.#drain(startedAtMs + deadlineMs), after(deadlineMs)])
     const leftMs = Math.max(0, deadlineMs - (performance.now() - startedAtMs))
     await Promise.all(this.#sinks.map((sink) => sink.close(leftMs)))
     await this.#control.close()
@@ -232,9 +263,9 @@ export class Collector {
     this.#lock.release()
   }
 
-  async #drain(): Promise<void> {
+  async #drain(untilMs: number): Promise<void> {
     await this.#committing
-    await this.#commit()
+    while (!(await this.#commit()) && performance.now() < untilMs) await after(acknowledgeEveryMs)
   }
 }
 

@@ -2,7 +2,7 @@
  * The collector's configuration: one schema, from which types, checks and messages come.
  * Nothing is accepted that is not used; every error says where it stands and what was expected.
  */
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { isScalar, LineCounter, parseDocument, visit } from 'yaml'
 import { z } from 'zod'
 import { defaultPorts, type Endpoint, parseEndpoint, siblingEndpoint } from '../wire/endpoint.ts'
@@ -16,6 +16,8 @@ import { unknownPlaceholders } from './sinks/log-path.ts'
 const rotateBytesDefault = 104_857_600
 const rotateBytesMin = 1_024
 export const defaultDir = './spillway-data'
+/** Far more than anybody writes by hand. */
+export const configBytesMax = 65_536
 const defaultSubscribe = ['log.>', 'metric.>']
 const defaultSinkTopics = ['log.>']
 
@@ -50,6 +52,8 @@ export interface CollectorConfig {
   readonly insecure: boolean
   /** Told about trouble that goes on, such as a disk that is full: one sentence. */
   readonly onTrouble: (message: string) => void
+  /** Called after every few MiB received, when their buffers are no longer in use; may collect garbage. */
+  readonly freeBuffers?: (() => void) | undefined
 }
 
 /** What the command line says; it wins over the file. */
@@ -113,26 +117,68 @@ const schema = z.strictObject({
       tail: endpoint.optional(),
       http: checked(parseHttp).optional(),
     })
+    .superRefine(checkNeighbours)
     .optional(),
   subscribe: patterns.optional(),
   sinks: z
     .record(
-      z.string(),
+      z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, 'expected a name of letters, digits, "-" and "_", such as files'),
       z.discriminatedUnion('type', [
-        z.strictObject({
-          type: z.literal('file'),
-          topics: patterns.optional(),
-          path: logTemplate.optional(),
-          rotate: z.strictObject({ size: rotateSize.optional(), every: z.literal('day').optional() }).optional(),
-        }),
+        z
+          .strictObject({
+            type: z.literal('file'),
+            topics: patterns.optional(),
+            path: logTemplate.optional(),
+            rotate: z.strictObject({ size: rotateSize.optional(), every: z.literal('day').optional() }).optional(),
+          })
+          .superRefine(checkDaily),
         z.strictObject({ type: z.literal('stdout'), topics: patterns.optional() }),
       ]),
     )
+    .superRefine(checkPaths)
     .optional(),
   insecure: z.boolean().optional(),
 })
 
 type FileContents = z.infer<typeof schema>
+
+/** Where control and tail are not given, they follow the data endpoint, which must leave room for them. */
+function checkNeighbours(
+  listen: { readonly data?: Endpoint | undefined; readonly control?: Endpoint | undefined; readonly tail?: Endpoint | undefined },
+  context: z.RefinementCtx,
+): void {
+  if (listen.data === undefined) return
+  try {
+    if (listen.control === undefined) neighbour(listen.data, 1, 'control')
+    if (listen.tail === undefined) neighbour(listen.data, 2, 'tail')
+  } catch (error) {
+    context.addIssue({ code: 'custom', path: ['data'], message: error instanceof Error ? error.message : String(error) })
+  }
+}
+
+/** Two writers of one file would write every line twice and rotate it under each other. */
+function checkPaths(
+  sinks: Readonly<Record<string, { readonly type: string; readonly path?: string | undefined }>>,
+  context: z.RefinementCtx,
+): void {
+  const owners = new Map<string, string>()
+  for (const [name, sink] of Object.entries(sinks)) {
+    if (sink.type !== 'file') continue
+    const path = sink.path === undefined ? '' : resolve(sink.path)
+    const owner = owners.get(path)
+    if (owner !== undefined) context.addIssue({ code: 'custom', path: [name, 'path'], message: `sinks.${owner} writes to the same files` })
+    owners.set(path, name)
+  }
+}
+
+/** A new file each day is what `{date}` in the path does; the key alone could not. */
+function checkDaily(
+  sink: { readonly path?: string | undefined; readonly rotate?: { readonly every?: 'day' | undefined } | undefined },
+  context: z.RefinementCtx,
+): void {
+  if (sink.rotate?.every === undefined || sink.path === undefined || sink.path.includes('{date}')) return
+  context.addIssue({ code: 'custom', path: ['rotate', 'every'], message: 'a new file each day needs {date} in the path' })
+}
 
 /**
  * Reads a configuration file's text and what the command line says.
@@ -211,8 +257,13 @@ function collect(where: string, issues: ConfigIssue[], read: () => void): void {
   try {
     read()
   } catch (error) {
-    issues.push({ where, message: error instanceof Error ? error.message : String(error) })
+    issues.push({ where, message: withoutName(error instanceof Error ? error.message : String(error)) })
   }
+}
+
+/** What checks an endpoint names it; here the place does. */
+function withoutName(message: string): string {
+  return message.replace(/^(?:endpoint|--listen): /, '')
 }
 
 function parseHttp(text: string): CollectorConfig['listen']['http'] {
@@ -226,8 +277,12 @@ function parseHttp(text: string): CollectorConfig['listen']['http'] {
 // ── the file: YAML with places ──
 
 function readFileText(text: string, issues: ConfigIssue[]): FileContents | undefined {
+  if (text.length > configBytesMax) {
+    issues.push({ where: 'file', message: `expected at most ${configBytesMax / 1_024} KiB` })
+    return undefined
+  }
   const lines = new LineCounter()
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true })
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: false })
   const place = (offset: number) => {
     const { line, col } = lines.linePos(offset)
     return { line, column: col }
@@ -235,6 +290,20 @@ function readFileText(text: string, issues: ConfigIssue[]): FileContents | undef
   for (const error of document.errors) issues.push({ where: 'yaml', message: error.message, ...place(error.pos[0]) })
   if (issues.length > 0) return undefined
   visit(document, {
+    Map(_key, { items }) {
+      // The YAML library compares each key with each other one; a long file would take minutes.
+      const seen = new Set<unknown>()
+      for (const { key } of items) {
+        if (!isScalar(key)) continue
+        if (seen.has(key.value)) issues.push({ where: String(key.value), message: 'stands here twice', ...place(key.range?.[0] ?? 0) })
+        seen.add(key.value)
+      }
+    },
+    Pair(_key, { key }) {
+      // The schema's library passes over this one name in silence.
+      if (isScalar(key) && key.value === '__proto__')
+        issues.push({ where: '__proto__', message: 'unknown key', ...place(key.range?.[0] ?? 0) })
+    },
     Scalar(_key, node) {
       if (typeof node.value !== 'string') return
       node.value = node.value.replaceAll(/\$\{([A-Za-z_][A-Za-z0-9_]*)\}/g, (_all, name: string) => {
@@ -245,7 +314,15 @@ function readFileText(text: string, issues: ConfigIssue[]): FileContents | undef
     },
   })
   if (issues.length > 0) return undefined
-  const parsed = schema.safeParse(document.toJS() ?? {})
+  let contents: unknown
+  try {
+    contents = document.toJS() ?? {}
+  } catch (error) {
+    // An alias of nothing, or aliases that multiply.
+    issues.push({ where: 'yaml', message: error instanceof Error ? error.message : String(error) })
+    return undefined
+  }
+  const parsed = schema.safeParse(contents)
   if (parsed.success) return parsed.data
   for (const issue of parsed.error.issues) issues.push(...described(issue, document, place))
   return undefined
@@ -257,11 +334,12 @@ type Place = (offset: number) => { line: number; column: number }
 function described(issue: z.core.$ZodIssue, document: Document, place: Place): ConfigIssue[] {
   const path = issue.path.map(String)
   if (issue.code === 'unrecognized_keys') {
-    const known = knownKeys(issue.path)
+    const known = knownKeys(issue.path, document)
+    const offsets = keyOffsets(document, path)
     return issue.keys.map((key) => {
       const near = nearest(key, known)
       const hint = near === undefined ? `known here: ${known.join(', ')}` : `did you mean "${near}"?`
-      return { where: [...path, key].join('.'), message: `unknown key; ${hint}`, ...place(keyOffset(document, path, key)) }
+      return { where: [...path, key].join('.'), message: `unknown key; ${hint}`, ...place(offsets.get(key) ?? offsetOf(document, path)) }
     })
   }
   const where = path.length === 0 ? 'file' : path.join('.')
@@ -276,14 +354,18 @@ function described(issue: z.core.$ZodIssue, document: Document, place: Place): C
       },
     ]
   }
-  return [{ where, message: issue.message.replace(/^endpoint: /, ''), ...place(offsetOf(document, path)) }]
+  if (issue.code === 'invalid_key') {
+    const at = keyOffsets(document, path.slice(0, -1)).get(path.at(-1) ?? '') ?? offsetOf(document, path)
+    return [{ where, message: issue.issues[0]?.message ?? issue.message, ...place(at) }]
+  }
+  return [{ where, message: withoutName(issue.message), ...place(offsetOf(document, path)) }]
 }
 
-function knownKeys(path: readonly PropertyKey[]): string[] {
+function knownKeys(path: readonly PropertyKey[], document: Document): string[] {
   const [first, , third] = path
   if (first === 'listen') return ['data', 'control', 'tail', 'http']
   if (first === 'sinks' && third === 'rotate') return ['size', 'every']
-  if (first === 'sinks') return ['type', 'topics', 'path', 'rotate']
+  if (first === 'sinks') return document.getIn([...path, 'type']) === 'stdout' ? ['type', 'topics'] : ['type', 'topics', 'path', 'rotate']
   return Object.keys(schema.shape)
 }
 
@@ -297,18 +379,22 @@ function offsetOf(document: Document, path: readonly string[]): number {
   return 0
 }
 
-function keyOffset(document: Document, path: readonly string[], key: string): number {
+/** Where each key of the map at a path stands. */
+function keyOffsets(document: Document, path: readonly string[]): Map<string, number> {
+  const offsets = new Map<string, number>()
   const parent: unknown = path.length === 0 ? document.contents : document.getIn(path, true)
   const items = parent !== null && typeof parent === 'object' && 'items' in parent && Array.isArray(parent.items) ? parent.items : []
-  for (const item of items) if (isScalar(item?.key) && String(item.key.value) === key) return item.key.range?.[0] ?? 0
-  return offsetOf(document, path)
+  for (const item of items) if (isScalar(item?.key)) offsets.set(String(item.key.value), item.key.range?.[0] ?? 0)
+  return offsets
 }
 
 /** All issues as text, one line each: file, line, column, key, what is wrong. */
 export function issueLines(issues: readonly ConfigIssue[], file: string | undefined): string[] {
-  return issues.map(({ where, message, line, column }) =>
-    line === undefined ? `${where}: ${message}` : `${file ?? 'config'}:${line}:${column}: ${where}: ${message}`,
-  )
+  return issues.map(({ where, message, line, column }) => {
+    const text = line === undefined ? `${where}: ${message}` : `${file ?? 'config'}:${line}:${column}: ${where}: ${message}`
+    // Keys and values of a file may hold anything; on a terminal they must do nothing.
+    return text.replaceAll(/[\p{Cc}\p{Cf}]/gu, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`)
+  })
 }
 
 /** @throws {@link SpillwayError} `SPW_CONFIG_INVALID` with every issue in its message. */

@@ -19,8 +19,8 @@ export class HttpServer {
   constructor(address: HttpAddress, status: () => CollectorStatus) {
     this.address = address
     this.#status = status
-    this.#server = createServer((request, response) => this.#answer(request, response))
-    // A client that dawdles costs one socket for a while, never more.
+    // A client that dawdles costs one socket for a while, never more. Node looks at them every 30 s unless told otherwise.
+    this.#server = createServer({ connectionsCheckingInterval: 1_000 }, (request, response) => this.#answer(request, response))
     this.#server.headersTimeout = 5_000
     this.#server.requestTimeout = 10_000
     this.#server.maxConnections = 256

@@ -3,10 +3,11 @@
  * subscriptions, and heartbeats would end its connections. What cannot be taken is refused before it is booked, so
  * that its origin keeps it and is asked for it later.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type Context, XSubscriber } from 'zeromq'
 import type { Endpoint } from '../wire/endpoint.ts'
 import { type DecodedFrame, decodeFrame, type FrameFault, frameKinds } from '../wire/frame.ts'
-import { frameBytesMax, ingestHighWaterMarkFrames } from '../wire/limits.ts'
+import { crowdedPauseMs, frameBytesMax, ingestHighWaterMarkFrames } from '../wire/limits.ts'
 import { openSocket } from '../wire/socket.ts'
 import { parseTopic, type Topic } from '../wire/topic.ts'
 import { bindSocket } from './bind.ts'
@@ -15,9 +16,14 @@ import { bindSocket } from './bind.ts'
 export type IngestFault = FrameFault | 'parts' | 'topic' | 'manifest'
 
 export interface IngestEvents {
+  /** Resolves when more frames are welcome; undefined when they are. */
+  roomier(): Promise<void> | undefined
+  /** Several MiB have been received since the last time. */
+  freeBuffers(): void
   frame(topic: Topic, frame: DecodedFrame, parts: { readonly topic: Buffer; readonly frame: Buffer }): void
 }
 
+const freeEveryBytes = 4_194_304
 const knownTopicsMax = 100_000
 /** Frame, array and topic heads of ZeroMQ's own message on top of a frame. */
 const messageBytesMax = frameBytesMax + 1_024
@@ -26,6 +32,7 @@ export class Ingest {
   endpoint: Endpoint
   frames = 0
   bytes = 0
+  #freedAtBytes = 0
   readonly faults: Map<IngestFault, number> = new Map()
   readonly #socket: XSubscriber
   readonly #events: IngestEvents
@@ -54,11 +61,20 @@ export class Ingest {
     while (!this.#socket.closed) {
       try {
         this.#take(await this.#socket.receive())
+        this.#freeBuffers()
+        const roomier = this.#events.roomier()
+        if (roomier !== undefined) await Promise.race([roomier, sleep(crowdedPauseMs, undefined, { ref: false })])
       } catch (error) {
         if (this.#socket.closed) return
         throw error
       }
     }
+  }
+
+  #freeBuffers(): void {
+    if (this.bytes - this.#freedAtBytes < freeEveryBytes) return
+    this.#freedAtBytes = this.bytes
+    this.#events.freeBuffers()
   }
 
   #take(parts: readonly Buffer[]): void {
@@ -70,8 +86,9 @@ export class Ingest {
     if (topic === undefined) return this.fault('topic')
     const decoded = decodeFrame(frameBytes)
     if (!decoded.ok) return this.fault(decoded.fault)
-    const isManifest = decoded.frame.kind === frameKinds.manifest
-    if (isManifest !== topic.endsWith('.manifest.') || (isManifest && !topic.startsWith('sys.'))) return this.fault('topic')
+    // `manifest` is a good name for a logger too: only under `sys.` does it mean anything.
+    const isManifestTopic = topic.startsWith('sys.') && topic.endsWith('.manifest.')
+    if (isManifestTopic !== (decoded.frame.kind === frameKinds.manifest)) return this.fault('topic')
     this.#events.frame(topic, decoded.frame, { topic: topicBytes, frame: frameBytes })
   }
 

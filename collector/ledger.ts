@@ -115,13 +115,17 @@ export class Ledger {
       // A topic whose records nobody asked for need not be followed to show how many there were.
       const book = known ?? this.#addTopic(originBook, topic, told.resume, false)
       if (book === undefined) continue
+      book.filteredAtOrigin = told.filtered
+      book.shedAtOrigin = told.shed
+      // Of a topic nobody here asked for nothing is missing.
+      if (!book.isWanted) continue
       if (book.isProvisional) {
         book.ledger.joinEarlier(told.resume, nowMs)
         book.isProvisional = false
+        book.kept = Math.min(book.kept, book.ledger.joinAt)
+        this.#dirty.add(book)
       }
       book.ledger.announce(told, nowMs)
-      book.filteredAtOrigin = told.filtered
-      book.shedAtOrigin = told.shed
       // An acknowledgement got lost on the way.
       if (told.resume < book.kept) this.#acknowledgements.add(book)
     }
@@ -150,8 +154,19 @@ export class Ledger {
   committed(commits: readonly Commit[]): void {
     for (const { book, frontier, received } of commits) {
       if (book.isWanted) book.delivered = Math.max(book.delivered, received)
+      // What lies before the first record that came may still be on its way: only a manifest says where to begin.
+      if (book.isProvisional) continue
       book.kept = Math.max(book.kept, frontier)
       if (book.kept > book.acknowledged) this.#acknowledgements.add(book)
+    }
+  }
+
+  /** These could not be kept yet; they come again with the next {@link takeCommits} and {@link takeByes}. */
+  postpone(commits: readonly Commit[], byes: readonly OriginBook[]): void {
+    for (const { book } of commits) this.#dirty.add(book)
+    for (const book of byes) {
+      book.isByeOwed = true
+      this.#byes.add(book)
     }
   }
 
@@ -171,15 +186,17 @@ export class Ledger {
     return owed
   }
 
-  /** Looks at holes that are due, and at origins that have gone quiet. */
-  tick(nowMs: number, isOverloaded: boolean): Ask[] {
+  /**
+   * Looks at holes that are due, and at origins that have gone quiet.
+   *
+   * @param isRefused - Whether records of a topic cannot be taken now. Asking for more of them would make it worse.
+   */
+  tick(nowMs: number, isRefused: (topic: Topic) => boolean): Ask[] {
     const asks: Ask[] = []
     for (const origin of this.origins.values()) {
       this.#age(origin, nowMs)
       for (const book of origin.topics.values()) {
-        if (!book.ledger.hasHoles) continue
-        // Asking for more while what comes cannot be taken would make it worse.
-        if (isOverloaded) continue
+        if (!book.ledger.hasHoles || isRefused(book.topic)) continue
         const lostBefore = book.ledger.lostRecords
         const ranges = book.ledger.due(nowMs)
         if (book.ledger.lostRecords !== lostBefore) this.#dirty.add(book)

@@ -2,6 +2,7 @@
 import { once } from 'node:events'
 import type { Writable } from 'node:stream'
 import { defaultTailEndpoint, type Endpoint, parseEndpoint } from '../wire/endpoint.ts'
+import { formatCount } from '../wire/quantity.ts'
 import { formatLine } from './line-format.ts'
 import { tailPatterns } from './tail-patterns.ts'
 import { TailSubscriber } from './tail-subscriber.ts'
@@ -48,7 +49,7 @@ export class Tail {
         if (parts.kind === 'log')
           this.#show({ service: parts.service, level: parts.level, name: parts.name, timeMs: frame.time }, lines, count)
       },
-      missed: (count) => this.#say(`… ${count.toLocaleString('en')} records missed here`),
+      missed: (count) => this.#say(`… ${formatCount(count)} records missed here`),
       connection: (state) => this.#connection(state),
     })
   }
@@ -56,6 +57,7 @@ export class Tail {
   async run(signal: AbortSignal): Promise<void> {
     // A reader that leaves is the normal end of `spillway tail | head`.
     this.#out.on('error', () => this.#end())
+    this.#words.on('error', () => undefined)
     signal.addEventListener('abort', () => this.#end())
     const timer = this.#options.forMs === undefined ? undefined : setTimeout(() => this.#end(), this.#options.forMs)
     await this.#subscriber.open(this.#endpoint)
@@ -71,7 +73,7 @@ export class Tail {
       return
     }
     if (this.#dropped > 0) {
-      this.#say(`… ${this.#dropped.toLocaleString('en')} records dropped here (slow reader)`)
+      this.#say(`… ${formatCount(this.#dropped)} records dropped here (slow reader)`)
       this.#dropped = 0
     }
     const left = (this.#options.limit ?? Number.POSITIVE_INFINITY) - this.#shown

@@ -32,7 +32,9 @@ function violations(graph: ImportGraph): string[] {
 }
 
 function nameViolations(graph: ImportGraph): string[] {
-  return [...graph.keys()].filter((file) => forbiddenNames.has(posix.basename(file))).map((file) => `${file} says nothing about what it holds`)
+  return [...graph.keys()]
+    .filter((file) => forbiddenNames.has(posix.basename(file)))
+    .map((file) => `${file} says nothing about what it holds`)
 }
 
 function arrowViolations(graph: ImportGraph): string[] {

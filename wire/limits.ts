@@ -36,8 +36,8 @@ export const batchRecordsMax = 512
 /** A batch closes this long after its first record. A person at a live tail does not notice 20 ms. */
 export const batchAgeMaxMs = 20
 
-/** Text in all open batches together. 256 topics × 64 KiB would be twice the ring. */
-export const openBatchesBytesMax = 1_048_576
+/** Batches open at one time. 256 topics × 64 KiB would be twice the ring; 16 are 1 MiB. */
+export const openBatchesMax = 16
 
 /** Bytes the process keeps for frames not known to be kept elsewhere. About 8 s at 1 MB/s. */
 export const ringBytesMax = 8_388_608
@@ -150,10 +150,18 @@ export const reconnectFirstMs = 100
 export const reconnectMaxMs = 2_000
 
 /** Frames waiting in the collector's socket per connection, before the pressure reaches the agents. */
-export const ingestHighWaterMarkFrames = 256
+export const ingestHighWaterMarkFrames = 64
 
 /** Bytes a sink may hold that are not written yet. Above it the collector refuses frames, which agents keep and send again. */
-export const sinkPendingBytesMax = 67_108_864
+export const sinkPendingBytesMax = 33_554_432
+
+/**
+ * Above this the collector takes the next frame only when some of it is written, or after `crowdedPauseMs`: the
+ * pressure reaches the agents' rings through ZeroMQ, which loses nothing, and memory that is still in the processor's
+ * cache is used again. It never stops for good: a socket nobody reads has no subscriptions and no heartbeats.
+ */
+export const sinkCrowdedBytes = 2_097_152
+export const crowdedPauseMs = 50
 
 /** Files the file sink holds open. The least recently written one is closed first. */
 export const openFilesMax = 128

@@ -1,6 +1,5 @@
 /** Keeps lines in plain files, byte for byte. Many services at once; a bounded number of open files. */
-import { setTimeout as sleep } from 'node:timers/promises'
-import { openFilesMax, sinkFlushMs, sinkPendingBytesMax, sinkWriteBytes } from '../../wire/limits.ts'
+import { openFilesMax, sinkCrowdedBytes, sinkFlushMs, sinkPendingBytesMax, sinkWriteBytes } from '../../wire/limits.ts'
 import type { CompiledPatterns } from '../../wire/pattern.ts'
 import type { Topic } from '../../wire/topic.ts'
 import { LogFile } from './log-file.ts'
@@ -9,8 +8,10 @@ import type { Sink, SinkStatus } from './sink.ts'
 
 const retryFirstMs = 100
 const retryMaxMs = 5_000
-/** Topics whose file is known without working it out again. */
-const cachedPathsMax = 10_000
+/** Files written at the same time. Node's pool has four threads; a few more keep them busy. */
+const writersMax = 8
+/** What one file that cannot be written may hold back, so that it does not use up what the others need. */
+const failingPendingBytesMax = sinkPendingBytesMax / 8
 
 export interface FileSinkOptions {
   readonly name: string
@@ -18,8 +19,14 @@ export interface FileSinkOptions {
   readonly patterns: CompiledPatterns
   readonly path: LogPath
   readonly rotateBytes: number
-  /** Told once when writing begins to fail and once when it works again. */
+  /** Told once when writing begins to fail and once when all of it works again. */
   readonly onTrouble: (message: string) => void
+}
+
+interface Failure {
+  readonly message: string
+  readonly delayMs: number
+  readonly retryAtMs: number
 }
 
 export class FileSink implements Sink {
@@ -29,12 +36,16 @@ export class FileSink implements Sink {
   readonly #options: FileSinkOptions
   readonly #files = new Map<string, LogFile>()
   readonly #dirty = new Set<LogFile>()
-  readonly #paths = new Map<Topic, LogFile>()
+  readonly #failing = new Map<LogFile, Failure>()
+  /** Flushes that wait for their turn; whatever is appended before it comes is written with it. */
+  readonly #queued = new Map<LogFile, Promise<boolean>>()
+  readonly #turns: (() => void)[] = []
+  readonly #waiting: (() => void)[] = []
+  #writers = 0
   #pendingBytes = 0
   #written = 0
-  #error: string | undefined
   #timer: NodeJS.Timeout | undefined
-  readonly #closing = new AbortController()
+  #isClosing = false
 
   constructor(options: FileSinkOptions) {
     this.name = options.name
@@ -42,36 +53,42 @@ export class FileSink implements Sink {
     this.#options = options
   }
 
-  get isFull(): boolean {
-    return this.#pendingBytes >= sinkPendingBytesMax
+  isFullFor(topic: Topic): boolean {
+    if (this.#pendingBytes >= sinkPendingBytesMax) return true
+    if (this.#failing.size === 0) return false
+    const file = this.#files.get(this.#options.path.of(topic, Date.now()))
+    return file !== undefined && this.#failing.has(file) && file.pendingBytes >= failingPendingBytesMax
   }
 
   write(topic: Topic, lines: Buffer, count: number): void {
     const nowMs = Date.now()
-    const file = this.#file(topic, nowMs)
-    file.append(lines, count)
+    const file = this.#file(this.#options.path.of(topic, nowMs))
+    file.append(topic, lines, count)
     file.usedAtMs = nowMs
     this.#pendingBytes += lines.length
     this.#dirty.add(file)
-    if (file.pendingBytes >= sinkWriteBytes && this.#error === undefined) void this.#flushFile(file)
+    if (file.pendingBytes >= sinkWriteBytes && !file.isWriting && !this.#failing.has(file)) void this.#flushFile(file)
     else this.#timer ??= setTimeout(() => this.#flushDirty(), sinkFlushMs)
   }
 
-  #file(topic: Topic, nowMs: number): LogFile {
-    const path = this.#options.path.of(topic, nowMs)
-    const cached = this.#paths.get(topic)
-    if (cached?.path === path) return cached
+  #file(path: string): LogFile {
     let file = this.#files.get(path)
     if (file === undefined) {
-      file = new LogFile(path, this.#options.rotateBytes, (bytes, records) => {
-        this.#pendingBytes -= bytes
-        this.#written += records
-      })
+      file = new LogFile(path, this.#options.rotateBytes, (bytes, records) => this.#wrote(bytes, records))
       this.#files.set(path, file)
     }
-    if (this.#paths.size >= cachedPathsMax) this.#paths.clear()
-    this.#paths.set(topic, file)
     return file
+  }
+
+  #wrote(bytes: number, records: number): void {
+    this.#pendingBytes -= bytes
+    this.#written += records
+    if (this.#pendingBytes < sinkCrowdedBytes) for (const resolve of this.#waiting.splice(0)) resolve()
+  }
+
+  roomier(): Promise<void> | undefined {
+    if (this.#pendingBytes < sinkCrowdedBytes) return undefined
+    return new Promise((resolve) => this.#waiting.push(resolve))
   }
 
   #flushDirty(): void {
@@ -79,47 +96,77 @@ export class FileSink implements Sink {
     for (const file of this.#dirty) void this.#flushFile(file)
   }
 
-  /** Writes one file; true when it had nothing left. Never rejects: trouble is told, and what is pending stays. */
-  async #flushFile(file: LogFile): Promise<boolean> {
+  /** Writes one file when its turn comes; true when that went well. Never rejects: trouble is told, and what is pending stays. */
+  #flushFile(file: LogFile): Promise<boolean> {
+    let flushed = this.#queued.get(file)
+    if (flushed === undefined) {
+      flushed = this.#flushInTurn(file)
+      this.#queued.set(file, flushed)
+    }
+    return flushed
+  }
+
+  async #flushInTurn(file: LogFile): Promise<boolean> {
+    if (this.#writers >= writersMax) await new Promise<void>((resolve) => this.#turns.push(resolve))
+    else {
+      this.#writers += 1
+      // So that the caller has put this flush among the queued ones.
+      await undefined
+    }
+    this.#queued.delete(file)
     try {
+      return await this.#tryFlush(file)
+    } finally {
+      const next = this.#turns.shift()
+      if (next === undefined) this.#writers -= 1
+      else next()
+    }
+  }
+
+  async #tryFlush(file: LogFile): Promise<boolean> {
+    const failure = this.#failing.get(file)
+    if (failure !== undefined && performance.now() < failure.retryAtMs && !this.#isClosing) return false
+    try {
+      if (!file.isOpen) await this.#makeRoom()
       await file.flush()
-      if (this.#error !== undefined) this.#options.onTrouble(`sink ${this.name}: writing again`)
-      this.#error = undefined
     } catch (error) {
-      const message = error instanceof Error ? error.message : String(error)
-      if (this.#error === undefined)
-        this.#options.onTrouble(`sink ${this.name}: ${message}; it keeps trying, agents hold what it cannot take`)
-      this.#error = message
+      this.#failed(file, error instanceof Error ? error.message : String(error), failure)
       return false
     }
-    if (file.pendingBytes > 0) return true
-    this.#dirty.delete(file)
-    await this.#closeSurplus()
+    if (this.#failing.delete(file) && this.#failing.size === 0) this.#options.onTrouble(`sink ${this.name}: writing again`)
+    if (file.pendingBytes === 0) this.#dirty.delete(file)
     return true
   }
 
-  /** Closes the files that took lines least recently, down to the number that may be open. */
-  async #closeSurplus(): Promise<void> {
+  #failed(file: LogFile, message: string, before: Failure | undefined): void {
+    if (this.#failing.size === 0) {
+      this.#options.onTrouble(`sink ${this.name}: ${message}; it keeps trying, agents hold what it cannot take`)
+    }
+    const delayMs = before === undefined ? retryFirstMs : Math.min(2 * before.delayMs, retryMaxMs)
+    this.#failing.set(file, { message, delayMs, retryAtMs: performance.now() + delayMs })
+  }
+
+  /** Closes the files that took lines least recently, so that with one more per writer no more than allowed are open. */
+  async #makeRoom(): Promise<void> {
     const open = [...this.#files.values()].filter((file) => file.isOpen)
-    if (open.length <= openFilesMax) return
+    const surplus = open.length - (openFilesMax - writersMax)
+    if (surplus <= 0) return
     open.sort((a, b) => a.usedAtMs - b.usedAtMs)
-    for (const file of open.slice(0, open.length - openFilesMax)) {
-      if (!file.isIdle) continue
-      this.#files.delete(file.path)
-      for (const [topic, cached] of this.#paths) if (cached === file) this.#paths.delete(topic)
+    for (const file of open.filter(({ isWriting }) => !isWriting).slice(0, surplus)) {
+      if (file.isWriting) continue
+      if (file.isIdle && this.#files.get(file.path) === file) this.#files.delete(file.path)
       await file.close()
     }
   }
 
-  async flush(): Promise<boolean> {
-    let delayMs = retryFirstMs
-    for (;;) {
-      const results = await Promise.all([...this.#dirty].map((file) => this.#flushFile(file)))
-      if (results.every(Boolean)) return true
-      if (this.#closing.signal.aborted) return false
-      await sleep(delayMs, undefined, { signal: this.#closing.signal }).catch(() => undefined)
-      delayMs = Math.min(2 * delayMs, retryMaxMs)
-    }
+  async flush(): Promise<ReadonlySet<Topic>> {
+    const stuck = new Set<Topic>()
+    await Promise.all(
+      [...this.#dirty].map(async (file) => {
+        if (!(await this.#flushFile(file))) for (const topic of file.topics) stuck.add(topic)
+      }),
+    )
+    return stuck
   }
 
   reopen(): void {
@@ -127,22 +174,27 @@ export class FileSink implements Sink {
   }
 
   status(): SinkStatus {
+    const [failure] = this.#failing.values()
     return {
       type: 'file',
       topics: this.#options.topics,
       written: this.#written,
       dropped: 0,
       pendingBytes: this.#pendingBytes,
-      error: this.#error,
+      error: failure?.message,
       where: this.#options.path.template,
     }
   }
 
   async close(deadlineMs: number): Promise<void> {
     clearTimeout(this.#timer)
-    const timer = setTimeout(() => this.#closing.abort(), deadlineMs)
-    await this.flush()
+    this.#isClosing = true
+    let timer: NodeJS.Timeout | undefined
+    const deadline = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, deadlineMs)
+    })
+    await Promise.race([this.flush(), deadline])
     clearTimeout(timer)
-    for (const file of this.#files.values()) if (file.isIdle) await file.close()
+    for (const file of this.#files.values()) if (!file.isWriting) await file.close()
   }
 }

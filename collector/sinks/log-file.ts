@@ -7,6 +7,7 @@
 import { constants } from 'node:fs'
 import { type FileHandle, mkdir, open, readdir, rename } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
+import type { Topic } from '../../wire/topic.ts'
 
 const lineFeed = 10
 /** Bodies below this are copied together; larger ones are written from where they were received. */
@@ -20,6 +21,8 @@ export class LogFile {
   readonly path: string
   /** When it last took lines; the least recent is closed first. */
   usedAtMs = 0
+  /** Topics of the lines that are not written yet. */
+  readonly topics: Set<Topic> = new Set()
   readonly #rotateBytes: number
   readonly #onWritten: (bytes: number, records: number) => void
   #appendedBytes = 0
@@ -48,11 +51,16 @@ export class LogFile {
     return this.#handle !== undefined
   }
 
-  get isIdle(): boolean {
-    return this.#writing === undefined && this.pendingBytes === 0
+  get isWriting(): boolean {
+    return this.#writing !== undefined
   }
 
-  append(lines: Buffer, count: number): void {
+  get isIdle(): boolean {
+    return !this.isWriting && this.pendingBytes === 0
+  }
+
+  append(topic: Topic, lines: Buffer, count: number): void {
+    this.topics.add(topic)
     this.#appendedBytes += lines.length
     this.#pendingRecords += count
     if (lines.length >= copyBelowBytes) {
@@ -96,15 +104,17 @@ export class LogFile {
         const { now, later } = splitAt(chunks, this.#rotateBytes - this.#size, this.#size === 0)
         if (now.length > 0) {
           const { written, error } = await writeFully(handle, now)
-          this.#size += written
-          this.#writtenBytes += written
-          this.#onWritten(written, 0)
-          chunks = [...dropBytes(now, written), ...later]
+          const kept = error === undefined ? written : await this.#cutBack(handle, now, written)
+          this.#size += kept
+          this.#writtenBytes += kept
+          this.#onWritten(kept, 0)
+          chunks = [...dropBytes(now, kept), ...later]
           if (error !== undefined) throw error
         } else chunks = later
         if (chunks.length > 0 && this.#size > 0) await this.#rotate()
       }
       this.#pendingRecords -= records
+      if (this.pendingBytes === 0) this.topics.clear()
       this.#onWritten(0, records)
     } catch (error) {
       this.#chunks = [...chunks, ...this.#chunks]
@@ -112,10 +122,24 @@ export class LogFile {
     }
   }
 
+  /** Takes back the part of a line that a full disk let through. Returns the bytes that stay. */
+  async #cutBack(handle: FileHandle, chunks: readonly Buffer[], written: number): Promise<number> {
+    const whole = wholeLineBytes(chunks, written)
+    // If it cannot be cut now, it is when the file is opened again.
+    if (whole < written) await handle.truncate(this.#size + whole).catch(() => this.close())
+    return whole
+  }
+
   async #opened(): Promise<FileHandle> {
     if (this.#mustReopen) await this.close()
     this.#mustReopen = false
-    if (this.#handle !== undefined) return this.#handle
+    if (this.#handle !== undefined) {
+      const { nlink, size } = await this.#handle.stat()
+      this.#size = size
+      if (nlink > 0) return this.#handle
+      // Somebody deleted it: what went on being written there, nobody would ever read.
+      await this.close()
+    }
     await mkdir(dirname(this.path), { recursive: true, mode: folderMode })
     const flags = constants.O_RDWR | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW
     const handle = await open(this.path, flags, fileMode)
@@ -192,6 +216,19 @@ async function writeFully(handle: FileHandle, chunks: readonly Buffer[]): Promis
   } catch (error) {
     return { written, error }
   }
+}
+
+/** How many of the first `bytes` bytes end with a line. */
+function wholeLineBytes(chunks: readonly Buffer[], bytes: number): number {
+  let whole = 0
+  let start = 0
+  for (const chunk of chunks) {
+    const end = chunk.subarray(0, bytes - start).lastIndexOf(lineFeed)
+    if (end !== -1) whole = start + end + 1
+    start += chunk.length
+    if (start >= bytes) break
+  }
+  return whole
 }
 
 function dropBytes(chunks: readonly Buffer[], bytes: number): Buffer[] {

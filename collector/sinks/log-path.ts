@@ -57,7 +57,8 @@ export function safeSegment(name: string): string {
     segment += /[A-Za-z0-9_-]/.test(char) || isInnerDot ? char : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`
     if (segment.length > segmentBytesMax) {
       const hash = createHash('sha256').update(bytes).digest('hex').slice(0, 16)
-      return `${segment.slice(0, segmentBytesMax - 17).replace(/%.?$/, '')}%${hash}`
+      // `%-` stands in no other segment, so a short name that looks like a cut one is still another.
+      return `${segment.slice(0, segmentBytesMax - 18).replace(/%.?$/, '')}%-${hash}`
     }
   }
   return segment === '' ? '%' : segment

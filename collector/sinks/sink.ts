@@ -20,19 +20,25 @@ export interface Sink {
   readonly patterns: CompiledPatterns
   /** Whether an acknowledgement waits for this sink. */
   readonly isKeeping: boolean
-  /** Whether it has as much as it may hold; a keeping sink must not be offered more then. */
-  readonly isFull: boolean
+  /** Whether it has as much as it may hold of a topic; a keeping sink must not be offered more of it then. */
+  isFullFor(topic: Topic): boolean
+  /** Resolves when it holds little enough that more is welcome; undefined when it does already. */
+  roomier(): Promise<void> | undefined
   /**
    * Takes whole lines. Never waits.
    *
    * @param lines - Each ended by LF. A view into a received frame; not written to, held until it is on disk.
    */
   write(topic: Topic, lines: Buffer, count: number): void
-  /** Resolves with true when everything taken before is written; keeps trying while it cannot be, until closed. */
-  flush(): Promise<boolean>
+  /**
+   * Writes what was taken before.
+   *
+   * @returns Topics of which something could not be written. It stays, and is tried again with a later flush.
+   */
+  flush(): Promise<ReadonlySet<Topic>>
   /** Opens its files anew, after somebody moved them. */
   reopen(): void
   status(): SinkStatus
-  /** Writes what it holds, for at most `deadlineMs`, and closes. */
+  /** Tries once more to write what it holds, for at most `deadlineMs`, and closes. */
   close(deadlineMs: number): Promise<void>
 }

@@ -10,7 +10,6 @@ export class StdoutSink implements Sink {
   readonly name: string
   readonly patterns: CompiledPatterns
   readonly isKeeping = false
-  readonly isFull = false
   readonly #topics: readonly string[]
   readonly #out: Writable
   #written = 0
@@ -27,6 +26,14 @@ export class StdoutSink implements Sink {
     })
   }
 
+  isFullFor(): boolean {
+    return false
+  }
+
+  roomier(): undefined {
+    return undefined
+  }
+
   write(_topic: Topic, lines: Buffer, count: number): void {
     if (this.#error !== undefined || this.#out.writableLength + lines.length > pendingBytesMax) {
       this.#dropped += count
@@ -39,8 +46,8 @@ export class StdoutSink implements Sink {
     })
   }
 
-  async flush(): Promise<boolean> {
-    return true
+  async flush(): Promise<ReadonlySet<Topic>> {
+    return new Set()
   }
 
   reopen(): void {}

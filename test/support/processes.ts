@@ -54,7 +54,8 @@ export class RunningProcess {
     return until(
       () => {
         const match = pattern.exec(this.stdout) ?? pattern.exec(this.stderr)
-        if (match === null && this.end !== undefined) throw new Error(`process ended (${JSON.stringify(this.end)}) without saying ${pattern}:\n${this.stdout}\n${this.stderr}`)
+        if (match === null && this.end !== undefined)
+          throw new Error(`process ended (${JSON.stringify(this.end)}) without saying ${pattern}:\n${this.stdout}\n${this.stderr}`)
         return match
       },
       { what: `process ${this.pid} says ${pattern}` },
@@ -71,15 +72,29 @@ export class RunningProcess {
 }
 
 /** Starts `node args…`; stdin is closed, stdout and stderr are collected. */
-export function startNode(args: readonly string[], options: { readonly env?: Record<string, string>; readonly cwd?: string } = {}): RunningProcess {
+export function startNode(
+  args: readonly string[],
+  options: { readonly env?: Record<string, string>; readonly cwd?: string } = {},
+): RunningProcess {
   const env = { ...process.env, ...options.env }
   // What the test runner sets must not change how an application behaves.
   for (const name of ['NODE_OPTIONS', 'VITEST', 'NODE_ENV']) if (options.env?.[name] === undefined) delete env[name]
   return new RunningProcess(spawn(process.execPath, [...args], { env, cwd: options.cwd ?? root, stdio: ['ignore', 'pipe', 'pipe'] }))
 }
 
+/** Starts one of test/apps. */
+export function startApp(
+  app: string,
+  options: { readonly args?: readonly string[]; readonly env?: Record<string, string> } = {},
+): RunningProcess {
+  return startNode([join(appsDir, app), ...(options.args ?? [])], options)
+}
+
 /** Runs one of test/apps to its end. */
-export async function runApp(app: string, options: { readonly args?: readonly string[]; readonly env?: Record<string, string> } = {}): Promise<RunningProcess & Ended> {
+export async function runApp(
+  app: string,
+  options: { readonly args?: readonly string[]; readonly env?: Record<string, string> } = {},
+): Promise<RunningProcess & Ended> {
   const running = startNode([join(appsDir, app), ...(options.args ?? [])], options)
   return Object.assign(running, await running.ended)
 }
@@ -133,7 +148,17 @@ export async function startCollector(
   const temp = options.dir === undefined ? await tempDir() : undefined
   const dir = options.dir ?? temp?.path ?? ''
   const port = options.port ?? (await freePorts())
-  const collector = startNode([cli, 'collector', '--dir', dir, '--listen', `127.0.0.1:${port}`, '--http', '127.0.0.1:0', ...(options.args ?? [])])
+  const collector = startNode([
+    cli,
+    'collector',
+    '--dir',
+    dir,
+    '--listen',
+    `127.0.0.1:${port}`,
+    '--http',
+    '127.0.0.1:0',
+    ...(options.args ?? []),
+  ])
   const http = (await collector.says(/http:\/\/([\d.]+:\d+)\/status\.json/))[1] ?? ''
   const data = `tcp://127.0.0.1:${port}`
   return {

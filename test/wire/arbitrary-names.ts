@@ -4,7 +4,24 @@ import { type Level, levels } from '../../wire/level.ts'
 
 export const anyLevel: fc.Arbitrary<Level> = fc.constantFrom(...levels)
 
-const awkwardNames = ['', '.', '~', '~other', '*', '>', '__proto__', 'a.b', 'a/../b', 'ü', '日本', '😀', '\u0000', '~2E', '~ggggggggggg', '\ufffd']
+const awkwardNames = [
+  '',
+  '.',
+  '~',
+  '~other',
+  '*',
+  '>',
+  '__proto__',
+  'a.b',
+  'a/../b',
+  'ü',
+  '日本',
+  '😀',
+  '\u0000',
+  '~2E',
+  '~ggggggggggg',
+  '\ufffd',
+]
 
 /** Any text that has a UTF-8 form, up to well over the length of a token. */
 export const anyName: fc.Arbitrary<string> = fc.oneof(

@@ -12,20 +12,41 @@ import {
 
 const longestPath = `/${'p'.repeat(106)}`
 
-test.each(['tcp://127.0.0.1:7701', 'tcp://collector.example-1.org:0', 'tcp://[::1]:65535', 'tcp://[fe80::1%eth0]:1', 'tcp://*:7701', 'ipc:///run/spillway', 'ipc://relative', 'ipc://@abstract', `ipc://${longestPath}`])(
-  'takes %s as it is',
-  (text) => {
-    expect(parseEndpoint(text, 'collector')).toBe(text)
-  },
-)
+test.each([
+  'tcp://127.0.0.1:7701',
+  'tcp://collector.example-1.org:0',
+  'tcp://[::1]:65535',
+  'tcp://[fe80::1%eth0]:1',
+  'tcp://*:7701',
+  'ipc:///run/spillway',
+  'ipc://relative',
+  'ipc://@abstract',
+  `ipc://${longestPath}`,
+])('takes %s as it is', (text) => {
+  expect(parseEndpoint(text, 'collector')).toBe(text)
+})
 
-test.each(['', 'tcp://', 'tcp://host', 'tcp://host:', 'tcp://host:65536', 'tcp://host:7701/path', 'tcp://:7701', 'tcp://::1:7701', 'tcp://a b:1', 'udp://host:1', 'inproc://x', 'ipc://', 'http://host:7700', 'TCP://host:1', ' tcp://host:1', 'tcp://host:1\n'])(
-  'refuses %j and names the option',
-  (text) => {
-    expect(() => parseEndpoint(text, 'listen.data')).toThrow(expect.objectContaining({ code: 'SPW_OPTION_INVALID' }))
-    expect(() => parseEndpoint(text, 'listen.data')).toThrow(/^listen\.data: expected tcp:\/\/HOST:PORT or ipc:\/\/PATH/)
-  },
-)
+test.each([
+  '',
+  'tcp://',
+  'tcp://host',
+  'tcp://host:',
+  'tcp://host:65536',
+  'tcp://host:7701/path',
+  'tcp://:7701',
+  'tcp://::1:7701',
+  'tcp://a b:1',
+  'udp://host:1',
+  'inproc://x',
+  'ipc://',
+  'http://host:7700',
+  'TCP://host:1',
+  ' tcp://host:1',
+  'tcp://host:1\n',
+])('refuses %j and names the option', (text) => {
+  expect(() => parseEndpoint(text, 'listen.data')).toThrow(expect.objectContaining({ code: 'SPW_OPTION_INVALID' }))
+  expect(() => parseEndpoint(text, 'listen.data')).toThrow(/^listen\.data: expected tcp:\/\/HOST:PORT or ipc:\/\/PATH/)
+})
 
 test('offers the endpoint that was meant when only the scheme is missing', () => {
   expect(() => parseEndpoint('localhost:7701', 'collector')).toThrow('did you mean "tcp://localhost:7701"?')

@@ -60,15 +60,23 @@ export function hostileValues(bytesMax: number = frameBytesMax): readonly { name
   }
   const odd: Record<string, Buffer> = {
     'a map of as many keys as are read': wideMap(decodeElementsMax / 2 - 1),
-    'as many empty maps as are read': Buffer.concat([Buffer.from([0xdd]), uint32(decodeElementsMax - 1), Buffer.alloc(decodeElementsMax - 1, 0x80)]),
-    'a text of a megabyte of continuation bytes': Buffer.concat([Buffer.from([0xdb]), uint32(bytesMax - 5), Buffer.alloc(bytesMax - 5, 0x80)]),
+    'as many empty maps as are read': Buffer.concat([
+      Buffer.from([0xdd]),
+      uint32(decodeElementsMax - 1),
+      Buffer.alloc(decodeElementsMax - 1, 0x80),
+    ]),
+    'a text of a megabyte of continuation bytes': Buffer.concat([
+      Buffer.from([0xdb]),
+      uint32(bytesMax - 5),
+      Buffer.alloc(bytesMax - 5, 0x80),
+    ]),
     'a key named __proto__': Buffer.from('\x81\xa9__proto__\x81\xa1a\x01', 'latin1'),
     'a key named constructor': Buffer.from('\x81\xabconstructor\x81\xa9prototype\x81\xa1a\x01', 'latin1'),
     'a map with an array for a key': Buffer.from([0x81, 0x91, 0x81, 0x01, 0x02, 0xc0]),
     'a map with the same key twice': Buffer.from('\x82\xa1a\x01\xa1a\x02', 'latin1'),
-    'NaN': Buffer.from('cb7ff8000000000000', 'hex'),
+    NaN: Buffer.from('cb7ff8000000000000', 'hex'),
     'minus zero': Buffer.from('cb8000000000000000', 'hex'),
-    'infinity': Buffer.from('cb7ff0000000000000', 'hex'),
+    infinity: Buffer.from('cb7ff0000000000000', 'hex'),
     '2^64-1': Buffer.from('cfffffffffffffffff', 'hex'),
     '-2^63': Buffer.from('d38000000000000000', 'hex'),
   }

@@ -6,7 +6,7 @@ import { type Manifest, type ManifestTopic, type ManifestWho, manifestBody, read
 import { encodeValue, type WireValue } from '../../wire/msgpack.ts'
 import { logTopic, metricTopic, type Topic } from '../../wire/topic.ts'
 import { anyLevel, anyName } from './arbitrary-names.ts'
-import { hostileBytesMaxMs, medianMs } from './cost.ts'
+import { hostileBytesMaxMs, leastMs } from './cost.ts'
 import { hostileValues } from './hostile-messagepack.ts'
 
 const anyTopic: fc.Arbitrary<Topic> = fc.oneof(
@@ -36,7 +36,10 @@ const anyManifest: fc.Arbitrary<Manifest> = fc.record({
   urgent: fc.boolean(),
   everyMs: fc.nat(),
   topics: fc.array(fc.tuple(anyTopic, anyNumbers), { maxLength: 20 }).map((entries) => new Map(entries)),
-  gone: fc.array(anyGone.map(({ topic, from, records }) => ({ topic, from, to: from + records })), { maxLength: 5 }),
+  gone: fc.array(
+    anyGone.map(({ topic, from, records }) => ({ topic, from, to: from + records })),
+    { maxLength: 5 },
+  ),
   who: fc.option(anyWho, { nil: undefined }),
 })
 
@@ -139,7 +142,7 @@ describe('refuses', () => {
 
   test('hostile values within 50 ms each', () => {
     for (const { bytes } of hostileValues()) {
-      expect(medianMs(() => expect(readManifest(bytes)).toBeUndefined())).toBeLessThan(hostileBytesMaxMs)
+      expect(leastMs(() => expect(readManifest(bytes)).toBeUndefined())).toBeLessThan(hostileBytesMaxMs)
     }
   })
 })

@@ -1,11 +1,21 @@
-import { Publisher, Subscriber } from 'zeromq'
 import { expect, test } from 'vitest'
+import { Publisher, Subscriber } from 'zeromq'
+import { parseEndpoint } from '../../wire/endpoint.ts'
 import { controlBytesMax, frameBytesMax, heartbeatIntervalMs } from '../../wire/limits.ts'
-import { openSocket, privateContext } from '../../wire/socket.ts'
+import { allowAddress, openSocket, privateContext } from '../../wire/socket.ts'
 
 test('every socket has heartbeats, a bounded message and no linger', () => {
   const socket = openSocket(privateContext(), Subscriber, { maxMessageSize: frameBytesMax })
   expect(socket).toMatchObject({ linger: 0, heartbeatInterval: heartbeatIntervalMs, maxMessageSize: frameBytesMax })
+  socket.close()
+})
+
+test('a socket speaks IPv6 only when its endpoint does', () => {
+  const socket = openSocket(privateContext(), Subscriber, { maxMessageSize: frameBytesMax })
+  allowAddress(socket, parseEndpoint('tcp://127.0.0.1:7701', 'collector'))
+  expect(socket.ipv6).toBe(false)
+  allowAddress(socket, parseEndpoint('tcp://[::1]:7701', 'collector'))
+  expect(socket.ipv6).toBe(true)
   socket.close()
 })
 

@@ -7,6 +7,7 @@ import {
   decodeToken,
   encodeToken,
   isCutToken,
+  isOtherTopic,
   isTopic,
   logTopic,
   metricTopic,
@@ -166,6 +167,9 @@ describe('topics', () => {
     )
     expect(otherTopic(logTopic('warn', 'shop', 'cart'))).toBe('log.warn.shop.~other.')
     expect(otherTopic(metricTopic('shop', 'http'))).toBe('metric.shop.~other.')
+    expect(
+      [otherTopic(logTopic('warn', 'shop')), logTopic('warn', 'shop', '~other'), logTopic('warn', 'shop', 'other')].map(isOtherTopic),
+    ).toEqual([true, false, false])
     expect(logTopic('warn', 'shop', '~other')).toBe('log.warn.shop.~7Eother.')
   })
 
@@ -199,13 +203,18 @@ describe('topics', () => {
     expect(checkTopic(text)).toBe(text)
   })
 
-  test.each(['log.loud.shop.', 'log.info.', 'log.info.shop.cart.more.', 'metric.shop.', 'sys.shop.rumour.', 'metric.shop.http.p99.', 'news.a.b.'])(
-    'knows no meaning for the topic %s',
-    (text) => {
-      expect(isTopic(text)).toBe(true)
-      expect(parseTopic(text)).toBeUndefined()
-    },
-  )
+  test.each([
+    'log.loud.shop.',
+    'log.info.',
+    'log.info.shop.cart.more.',
+    'metric.shop.',
+    'sys.shop.rumour.',
+    'metric.shop.http.p99.',
+    'news.a.b.',
+  ])('knows no meaning for the topic %s', (text) => {
+    expect(isTopic(text)).toBe(true)
+    expect(parseTopic(text)).toBeUndefined()
+  })
 
   test('the refusal of a topic repeats at most 80 characters of it', () => {
     expect(() => checkTopic('x'.repeat(100_000))).toThrow(/^.{1,300}$/)
@@ -214,7 +223,9 @@ describe('topics', () => {
   test('no text makes the reader throw', () => {
     const text = fc.oneof(
       fc.string({ unit: 'binary', maxLength: 250 }),
-      fc.array(fc.constantFrom('log', 'sys', 'metric', ...levels, '.', '~', '~2E', '~FF', 'g', '__proto__'), { maxLength: 12 }).map((parts) => parts.join('')),
+      fc
+        .array(fc.constantFrom('log', 'sys', 'metric', ...levels, '.', '~', '~2E', '~FF', 'g', '__proto__'), { maxLength: 12 })
+        .map((parts) => parts.join('')),
     )
     fc.assert(
       fc.property(text, (candidate) => {

@@ -97,7 +97,15 @@ describe('manifests', () => {
       who: manifest.who,
     }
     expect(readManifest(ours)).toEqual(expected)
-    const fields = theirs as { n: number; every: number; topics: Record<string, number[]>; gone?: unknown[]; who?: unknown; final?: 1; urgent?: 1 }
+    const fields = theirs as {
+      n: number
+      every: number
+      topics: Record<string, number[]>
+      gone?: unknown[]
+      who?: unknown
+      final?: 1
+      urgent?: 1
+    }
     expect(fields).toMatchObject({ n: manifest.number, every: manifest.everyMs })
     expect(fields.final === 1).toBe(manifest.final)
     expect(fields.urgent === 1).toBe(manifest.urgent)
@@ -115,7 +123,9 @@ describe('manifests', () => {
 describe('control channel', () => {
   test.each(load<ControlVector>('control'))('$name', ({ kind, topic, body, meaning: { topic: name, ...meaning } }) => {
     expect(bytesOf(topic).toString('latin1')).toBe(name)
-    expect(kind === 'beacon' ? name === beaconTopic : /^[A-Za-z0-9_-]{16}$/.test(name.replace(new RegExp(`\\${byeSuffix}$`), ''))).toBe(true)
+    expect(kind === 'beacon' ? name === beaconTopic : /^[A-Za-z0-9_-]{16}$/.test(name.replace(new RegExp(`\\${byeSuffix}$`), ''))).toBe(
+      true,
+    )
     const theirs = decode(bytesOf(body))
     if (kind === 'beacon') {
       const beacon = readBeacon(bytesOf(body))
@@ -142,6 +152,8 @@ describe('bad frames', () => {
 })
 
 test('the vectors use every kind of frame', () => {
-  const kinds = ['lines', 'records', 'manifests'].flatMap((file) => load<FrameVector<unknown>>(file).map(({ meaning }): FrameKind => meaning.kind))
+  const kinds = ['lines', 'records', 'manifests'].flatMap((file) =>
+    load<FrameVector<unknown>>(file).map(({ meaning }): FrameKind => meaning.kind),
+  )
   expect(new Set(kinds)).toEqual(new Set(Object.values(frameKinds)))
 })

@@ -1,0 +1,27 @@
+/** What each command's flags become; `main.ts` reads them, the commands use them. */
+
+export interface CollectorFlags {
+  readonly config?: string
+  readonly dir?: string
+  readonly listen?: string
+  readonly http?: string
+  readonly subscribe?: readonly string[]
+  readonly insecure?: boolean
+}
+
+export interface TailFlags {
+  readonly connect?: string
+  readonly level?: string
+  readonly service?: string
+  readonly json?: boolean
+  readonly pretty?: boolean
+  readonly limit?: number
+  /** Milliseconds. */
+  readonly for?: number
+}
+
+export interface DoctorFlags {
+  readonly connect?: string
+  /** Milliseconds. */
+  readonly timeout?: number
+}

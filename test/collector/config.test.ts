@@ -1,0 +1,274 @@
+import { join, resolve } from 'node:path'
+import { afterEach, describe, expect, test, vi } from 'vitest'
+import { type CollectorConfig, type ConfigOverrides, configBytesMax, defaultDir, issueLines, readConfig, requireConfig } from '../../collector/config.ts'
+import { SpillwayError } from '../../wire/spillway-error.ts'
+
+afterEach(() => vi.unstubAllEnvs())
+
+const file = 'spillway.yaml'
+
+function config(text: string, overrides: ConfigOverrides = {}): Omit<CollectorConfig, 'onTrouble'> {
+  const result = readConfig({ text, file }, overrides)
+  if (!result.ok) throw new Error(issueLines(result.issues, file).join('\n'))
+  const { onTrouble, ...rest } = result.config
+  expect(onTrouble).toBeTypeOf('function')
+  return rest
+}
+
+function errors(text: string, overrides: ConfigOverrides = {}): string[] {
+  const result = readConfig({ text, file }, overrides)
+  return result.ok ? [] : issueLines(result.issues, file)
+}
+
+const defaults = config('')
+
+describe('defaults', () => {
+  test('with no file are those of the documentation', () => {
+    const result = readConfig(undefined)
+    expect(result).toMatchObject({
+      ok: true,
+      config: {
+        dir: './spillway-data',
+        listen: {
+          data: 'tcp://127.0.0.1:7701',
+          control: 'tcp://127.0.0.1:7702',
+          tail: 'tcp://127.0.0.1:7703',
+          http: { host: '127.0.0.1', port: 7700 },
+        },
+        subscribe: ['log.>', 'metric.>'],
+        sinks: { files: { type: 'file', topics: ['log.>'], path: 'spillway-data/logs/{service}/{date}.ndjson', rotateBytes: 100 * 2 ** 20 } },
+        insecure: false,
+      },
+    })
+  })
+
+  test.each(['', '# nothing but a comment\n', '{}', '---\n', 'listen: {}'])('of %j are the same as with no file', (text) => {
+    expect(config(text)).toEqual(defaults)
+  })
+
+  test('the documented configuration is read as it stands', () => {
+    const read = config(`
+listen: { data: tcp://127.0.0.1:7801, control: tcp://127.0.0.1:7902, tail: tcp://127.0.0.1:7903, http: 127.0.0.1:7800 }
+subscribe: ['log.>', 'metric.>']
+sinks:
+  files:  { type: file, topics: ['log.>'], path: './spillway-data/logs/{service}/{date}.ndjson',
+            rotate: { size: 100MiB, every: day } }
+  screen: { type: stdout, topics: ['log.error.>'] }
+`)
+    expect(read.listen).toEqual({
+      data: 'tcp://127.0.0.1:7801',
+      control: 'tcp://127.0.0.1:7902',
+      tail: 'tcp://127.0.0.1:7903',
+      http: { host: '127.0.0.1', port: 7800 },
+    })
+    expect(read.sinks).toEqual({
+      files: { type: 'file', topics: ['log.>'], path: './spillway-data/logs/{service}/{date}.ndjson', rotateBytes: 104_857_600 },
+      screen: { type: 'stdout', topics: ['log.error.>'] },
+    })
+  })
+})
+
+describe('every key does something', () => {
+  // Every key of the schema, and what it changes. A key that is read and then ignored is worse than one that is refused.
+  const effects: Record<string, { readonly text: string; readonly effect: (read: typeof defaults) => unknown; readonly becomes: unknown }> = {
+    dir: { text: 'dir: /var/spill', effect: (read) => [read.dir, read.sinks], becomes: ['/var/spill', { files: expect.objectContaining({ path: '/var/spill/logs/{service}/{date}.ndjson' }) as unknown }] },
+    'listen.data': { text: 'listen: { data: tcp://127.0.0.1:9001 }', effect: (read) => [read.listen.data, read.listen.control, read.listen.tail], becomes: ['tcp://127.0.0.1:9001', 'tcp://127.0.0.1:9002', 'tcp://127.0.0.1:9003'] },
+    'listen.control': { text: 'listen: { control: tcp://127.0.0.1:9002 }', effect: (read) => [read.listen.data, read.listen.control], becomes: ['tcp://127.0.0.1:7701', 'tcp://127.0.0.1:9002'] },
+    'listen.tail': { text: 'listen: { tail: ipc:///tmp/t }', effect: (read) => read.listen.tail, becomes: 'ipc:///tmp/t' },
+    'listen.http': { text: 'listen: { http: off }', effect: (read) => read.listen.http, becomes: 'off' },
+    subscribe: { text: 'subscribe: [log.error.>]', effect: (read) => read.subscribe, becomes: ['log.error.>'] },
+    insecure: { text: 'insecure: true', effect: (read) => read.insecure, becomes: true },
+    sinks: { text: 'sinks: {}', effect: (read) => read.sinks, becomes: {} },
+    'sinks.*.type': { text: 'sinks: { a: { type: stdout } }', effect: (read) => read.sinks, becomes: { a: { type: 'stdout', topics: ['log.>'] } } },
+    'sinks.*.topics': { text: 'sinks: { a: { type: stdout, topics: [log.warn.>] } }', effect: (read) => read.sinks['a']?.topics, becomes: ['log.warn.>'] },
+    'sinks.*.path': { text: "sinks: { a: { type: file, path: '/logs/{level}.ndjson' } }", effect: (read) => read.sinks['a'], becomes: expect.objectContaining({ path: '/logs/{level}.ndjson' }) as unknown },
+    'sinks.*.rotate.size': { text: 'sinks: { a: { type: file, rotate: { size: 2KiB } } }', effect: (read) => read.sinks['a'], becomes: expect.objectContaining({ rotateBytes: 2_048 }) as unknown },
+    // The date in the path is what makes a new file each day; the key holds the path to it.
+    'sinks.*.rotate.every': { text: 'sinks: { a: { type: file, path: /logs/one.ndjson, rotate: { every: day } } }', effect: () => undefined, becomes: 'an error' },
+  }
+
+  test.each(Object.entries(effects))('%s', (key, { text, effect, becomes }) => {
+    if (becomes === 'an error') return expect(errors(text)).toEqual([`${file}:1:68: sinks.a.rotate.every: a new file each day needs {date} in the path`])
+    expect(effect(defaults)).not.toEqual(becomes)
+    expect(effect(config(text))).toEqual(becomes)
+    expect(key).not.toBe('')
+  })
+
+  test('and the list above is complete: the messages for an unknown key name no other', () => {
+    const known = (text: string) => /known here: (.*)$/.exec(errors(text)[0] ?? '')?.[1]?.split(', ')
+    const at = (prefix: string) => [...new Set(Object.keys(effects).filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length).split('.')[0]))].sort()
+    expect(known('qqqqqqqqqq: 1')?.sort()).toEqual(at(''))
+    expect(known('listen: { qqqqqqqqqq: 1 }')?.sort()).toEqual(at('listen.'))
+    expect(known('sinks: { a: { type: file, qqqqqqqqqq: 1 } }')?.sort()).toEqual(at('sinks.*.'))
+    expect(known('sinks: { a: { type: file, rotate: { qqqqqqqqqq: 1 } } }')?.sort()).toEqual(at('sinks.*.rotate.'))
+  })
+
+  test('rotate.every with {date} in the path is what happens anyway', () => {
+    expect(config("sinks: { files: { type: file, path: 'x/{date}.ndjson', rotate: { every: day } } }")).toEqual(
+      config("sinks: { files: { type: file, path: 'x/{date}.ndjson' } }"),
+    )
+    expect(config('sinks: { files: { type: file, rotate: { every: day } } }')).toEqual(defaults)
+  })
+})
+
+describe('an unknown key is refused with the nearest known one, its line and its column', () => {
+  test.each([
+    ['lisen: {}', 'spillway.yaml:1:1: lisen: unknown key; did you mean "listen"?'],
+    ['dir: x\n\nSubscribe: []', 'spillway.yaml:3:1: Subscribe: unknown key; did you mean "subscribe"?'],
+    ['listen:\n  dta: tcp://127.0.0.1:1', 'spillway.yaml:2:3: listen.dta: unknown key; did you mean "data"?'],
+    ['sinks:\n  files:\n    type: file\n    topic: [log.>]', 'spillway.yaml:4:5: sinks.files.topic: unknown key; did you mean "topics"?'],
+    ['sinks: { a: { type: file, rotate: { sise: 1MiB } } }', 'spillway.yaml:1:37: sinks.a.rotate.sise: unknown key; did you mean "size"?'],
+    ['spool: {}', 'spillway.yaml:1:1: spool: unknown key; known here: dir, listen, subscribe, sinks, insecure'],
+    ['sinks: { a: { type: file, compress: gzip } }', 'spillway.yaml:1:27: sinks.a.compress: unknown key; known here: type, topics, path, rotate'],
+  ])('%j', (text, message) => expect(errors(text)).toEqual([message]))
+
+  test('a key of one type of sink is none of another', () => {
+    const [first, ...rest] = errors('sinks: { a: { type: stdout, path: x } }')
+    expect(rest).toEqual([])
+    expect(first).toMatch(/^spillway\.yaml:1:29: sinks\.a\.path: unknown key/)
+    // Naming the refused key as known, or as meant, would lead nowhere.
+    expect(first).not.toMatch(/known here:.*path|did you mean "path"/)
+  })
+
+  test.each(['__proto__: { x: 1 }', 'sinks: { __proto__: { type: file } }', 'listen: { __proto__: {} }'])('%j', (text) => {
+    expect(errors(text)).toEqual([expect.stringMatching(/^spillway\.yaml:1:\d+: .*__proto__: unknown key/)])
+  })
+
+  test('also when it is called as something every object has', () => {
+    expect(errors('constructor: 1\ntoString: 2')).toHaveLength(2)
+  })
+})
+
+describe('what is wrong is told where it stands, with what was expected', () => {
+  test.each([
+    ['a bad endpoint', 'listen:\n  data: 127.0.0.1:7701', /^spillway\.yaml:2:9: listen\.data: expected tcp:\/\/HOST:PORT .*did you mean "tcp:\/\/127\.0\.0\.1:7701"\?$/],
+    ['a port that is none', 'listen: { http: 127.0.0.1:99999 }', /^spillway\.yaml:1:17: listen\.http: expected HOST:PORT/],
+    ['no room behind the data port', 'listen: { data: tcp://127.0.0.1:65534 }', /^spillway\.yaml:1:17: listen\.data: .*65536/],
+    ['a bad pattern', 'subscribe:\n  - log.>\n  - log..x', /^spillway\.yaml:3:5: subscribe\.1: pattern "log\.\.x"/],
+    ['no pattern', 'subscribe: []', /^spillway\.yaml:1:12: subscribe: /],
+    ['a pattern that is a number', 'subscribe: [7]', /^spillway\.yaml:1:13: subscribe\.0: .*expected string/],
+    ['one pattern where a list is expected', 'subscribe: log.>', /^spillway\.yaml:1:12: subscribe: .*expected array/],
+    ['a bad size', 'sinks: { a: { type: file, rotate: { size: 100 potatoes } } }', /^spillway\.yaml:1:43: sinks\.a\.rotate\.size: expected a size of at least 1KiB, such as 100MiB, got "100 potatoes"$/],
+    ['a size too small', 'sinks: { a: { type: file, rotate: { size: 3 } } }', /^spillway\.yaml:1:43: sinks\.a\.rotate\.size: .*got 3$/],
+    ['another interval', 'sinks: { a: { type: file, rotate: { every: hour } } }', /^spillway\.yaml:1:44: sinks\.a\.rotate\.every: .*"day"/],
+    ['a bad placeholder', "sinks: { a: { type: file, path: 'x/{servcie}.ndjson' } }", /^spillway\.yaml:1:33: sinks\.a\.path: \{servcie\} is not known here; there are \{service\}, \{level\} and \{date\}$/],
+    ['a folder for a path', 'sinks: { a: { type: file, path: logs/ } }', /^spillway\.yaml:1:33: sinks\.a\.path: expected the path of a file/],
+    ['another type of sink', 'sinks:\n  a: { type: kafka }', /^spillway\.yaml:2:14: sinks\.a\.type: expected one of file, stdout; got "kafka"$/],
+    ['a sink without a type', 'sinks: { a: {} }', /^spillway\.yaml:1:13: sinks\.a\.type: expected one of file, stdout/],
+    ['a sink that is none', 'sinks: { a: 7 }', /^spillway\.yaml:1:13: sinks\.a: /],
+    ['sinks in a list', 'sinks: [{ type: file }]', /^spillway\.yaml:1:8: sinks: /],
+    ['a sink without a good name', 'sinks: { "a\\e[31mb": { type: file } }', /^spillway\.yaml:1:10: sinks\.a\\u001b\[31mb: expected a name of letters/],
+    ['two sinks in the same files', 'sinks: { a: { type: file }, b: { type: file } }', /^spillway\.yaml:1:32: sinks\.b\.path: sinks\.a writes to the same files$/],
+    ['a word for a truth', 'insecure: perhaps', /^spillway\.yaml:1:11: insecure: .*expected boolean/],
+    ['a list for a file', '- a\n- b', /^spillway\.yaml:1:1: file: .*expected object/],
+    ['a word for a file', 'hello', /^spillway\.yaml:1:1: file: .*expected object/],
+  ])('%s', (_what, text, message) => {
+    const found = errors(text)
+    expect(found).toHaveLength(1)
+    expect(found[0]).toMatch(message)
+    // No control character of the file reaches the terminal.
+    expect(found[0]).not.toMatch(/\p{Cc}/u)
+  })
+
+  test('all of it at once', () => {
+    expect(
+      errors(`lisen: {}
+subscribe: ['log..']
+listen: { http: nowhere, dta: x }
+sinks:
+  a: { type: file, path: '{x}' }
+  b: { type: pigeon }
+`),
+    ).toHaveLength(6)
+  })
+
+  test('in the YAML itself', () => {
+    expect(errors('a: [1\nb: 2')[0]).toMatch(/^spillway\.yaml:\d+:\d+: yaml: /)
+    expect(errors('dir: a\ndir: b')).toEqual(['spillway.yaml:2:1: dir: stands here twice'])
+    expect(errors('listen:\n\tdata: x')[0]).toMatch(/^spillway\.yaml:2:1: yaml: Tabs/)
+    expect(errors('dir: a\n---\ndir: b')[0]).toMatch(/multiple documents/)
+    expect(errors('dir: *nothing')).toEqual([expect.stringMatching(/yaml: Unresolved alias/)])
+    expect(errors('a: \u0000')).not.toEqual([])
+  })
+})
+
+describe('YAML made to hurt', () => {
+  test.each([
+    ['aliases that multiply', `a: &a [x,x,x,x,x,x,x,x,x]\n${'bcdefghij'.split('').map((name, i) => `${name}: &${name} [${Array(9).fill(`*${'abcdefghij'[i]}`).join(',')}]`).join('\n')}\n`],
+    ['an alias of itself', 'sinks: &a { x: *a }'],
+    ['brackets without end', '['.repeat(configBytesMax)],
+    ['braces without end', `a: ${'{x: '.repeat(configBytesMax / 8)}`],
+    ['as many keys as fit', Array.from({ length: configBytesMax / 7 }, (_, i) => `k${i}:`).join('\n').slice(0, configBytesMax)],
+    ['more than anybody writes', `dir: ${'x'.repeat(configBytesMax)}`],
+  ])('%s: an error, and soon', (_what, text) => {
+    const startedAtMs = performance.now()
+    expect(errors(text).length).toBeGreaterThan(0)
+    expect(performance.now() - startedAtMs).toBeLessThan(5_000)
+  })
+})
+
+describe('the environment', () => {
+  test('fills in ${NAME}, also within a word, and never as YAML', () => {
+    vi.stubEnv('SPILL_TEST_DIR', 'data}: [x')
+    vi.stubEnv('SPILL_TEST_PORT', '7900')
+    const read = config('dir: /x/${SPILL_TEST_DIR}/y\nlisten: { data: "tcp://127.0.0.1:${SPILL_TEST_PORT}" }')
+    expect(read.dir).toBe('/x/data}: [x/y')
+    expect(read.listen.control).toBe('tcp://127.0.0.1:7901')
+  })
+
+  test('that lacks a name is an error at the place of the name', () => {
+    expect(errors('dir: x\nlisten:\n  http: ${SPILL_TEST_UNSET}')).toEqual(['spillway.yaml:3:9: environment: ${SPILL_TEST_UNSET} is not set'])
+  })
+})
+
+describe('the command line wins over the file', () => {
+  const text = 'dir: a\nlisten: { data: tcp://127.0.0.1:8001, control: tcp://127.0.0.1:9002, http: 127.0.0.1:9000 }\nsubscribe: [log.>]'
+
+  test('--dir moves the default files too', () => {
+    expect(config(text, { dir: 'b' })).toMatchObject({ dir: 'b', sinks: { files: { path: join('b', 'logs', '{service}', '{date}.ndjson') } } })
+  })
+
+  test('--listen takes control and tail along', () => {
+    expect(config(text, { listen: '127.0.0.1:5000' }).listen).toEqual({
+      data: 'tcp://127.0.0.1:5000',
+      control: 'tcp://127.0.0.1:5001',
+      tail: 'tcp://127.0.0.1:5002',
+      http: { host: '127.0.0.1', port: 9000 },
+    })
+    expect(config(text, { listen: 'ipc:///tmp/s' }).listen).toMatchObject({ control: 'ipc:///tmp/s.control', tail: 'ipc:///tmp/s.tail' })
+    expect(config(text, { listen: '127.0.0.1:0' }).listen).toMatchObject({ control: 'tcp://127.0.0.1:0', tail: 'tcp://127.0.0.1:0' })
+  })
+
+  test('--http, --subscribe and --insecure', () => {
+    expect(config(text, { http: 'off' }).listen.http).toBe('off')
+    expect(config(text, { http: '[::1]:80' }).listen.http).toEqual({ host: '::1', port: 80 })
+    expect(config(text, { subscribe: ['metric.>'] }).subscribe).toEqual(['metric.>'])
+    expect(config(text, { insecure: true }).insecure).toBe(true)
+  })
+
+  test.each([
+    [{ listen: '7701' }, /^--listen: .*HOST:PORT/],
+    [{ listen: '127.0.0.1:65534' }, /^--listen: /],
+    [{ listen: 'http://127.0.0.1:1' }, /^--listen: /],
+    [{ http: 'on' }, /^--http: expected HOST:PORT/],
+    [{ subscribe: ['log..'] }, /^--subscribe: pattern "log\.\."/],
+    [{ dir: '' }, /^--dir: /],
+  ])('%j is told by the name of the flag, once', (overrides: ConfigOverrides, message) => {
+    const found = errors('', overrides)
+    expect(found).toHaveLength(1)
+    expect(found[0]).toMatch(message)
+    expect(found[0]).not.toMatch(/^(--\w+): \1/)
+  })
+
+  test('what is wrong with flags and file is told together', () => {
+    expect(errors('lisen: {}', { http: 'on', listen: 'x' })).toHaveLength(3)
+  })
+})
+
+test('requireConfig throws everything that is wrong in one error', () => {
+  const wrong = () => requireConfig({ text: 'lisen: {}\ndirr: x', file })
+  expect(wrong).toThrow(SpillwayError)
+  expect(wrong).toThrow(/lisen.*\n.*dirr/)
+  expect(requireConfig({ text: 'dir: x', file }).dir).toBe('x')
+  expect(resolve(defaultDir)).toBe(resolve('spillway-data'))
+})

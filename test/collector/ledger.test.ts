@@ -1,0 +1,326 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { Ledger, topicTotals } from '../../collector/ledger.ts'
+import { holeGraceMs, originsMax, originTopicsMax, repairAttemptsMax, repairTimeoutMs } from '../../wire/limits.ts'
+import type { Manifest, ManifestTopic } from '../../wire/manifest.ts'
+import { compilePatterns } from '../../wire/pattern.ts'
+import { logTopic, type Topic } from '../../wire/topic.ts'
+
+const origin = 'origin-000000001'
+const topic = logTopic('info', 'shop')
+const taken = () => false
+
+function newLedger(): Ledger {
+  return new Ledger(compilePatterns(['log.>']))
+}
+
+function manifest(
+  topics: Readonly<Record<string, Partial<ManifestTopic> & { lead: number }>>,
+  more: Partial<Omit<Manifest, 'topics'>> = {},
+): Manifest {
+  const full = Object.entries(topics).map(([name, told]): [Topic, ManifestTopic] => [
+    name as Topic,
+    { trail: 0, sent: told.lead, resume: 0, filtered: 0, shed: 0, ...told },
+  ])
+  return { number: 0, final: false, urgent: false, everyMs: 2_000, gone: [], who: undefined, ...more, topics: new Map(full) }
+}
+
+/** Sinks that write everything at once. */
+function commit(ledger: Ledger): void {
+  ledger.committed(ledger.takeCommits())
+}
+
+describe('what is new in a frame', () => {
+  test('a record that comes twice is delivered once and counted as a duplicate', () => {
+    const ledger = newLedger()
+    expect(ledger.receive(origin, topic, { seq: 0, count: 10 }, 0)).toEqual([{ from: 0, to: 10 }])
+    expect(ledger.receive(origin, topic, { seq: 0, count: 10 }, 0)).toBeUndefined()
+    expect(ledger.receive(origin, topic, { seq: 5, count: 10 }, 0)).toEqual([{ from: 10, to: 15 }])
+    expect(ledger.origins.get(origin)?.topics.get(topic)?.ledger.duplicates).toBe(10 + 5)
+    commit(ledger)
+    expect(ledger.totals()).toEqual({ accepted: 15, delivered: 15, lost: {}, inFlight: 0 })
+  })
+
+  test('two frames out of order within the grace are neither asked for nor lost', () => {
+    const ledger = newLedger()
+    ledger.announce(origin, manifest({ [topic]: { lead: 0 } }), 0)
+    ledger.receive(origin, topic, { seq: 10, count: 10 }, 0)
+    expect(ledger.tick(holeGraceMs - 1, taken)).toEqual([])
+    expect(ledger.receive(origin, topic, { seq: 0, count: 10 }, holeGraceMs - 1)).toEqual([{ from: 0, to: 10 }])
+    expect(ledger.tick(10 * holeGraceMs, taken)).toEqual([])
+    commit(ledger)
+    expect(ledger.totals()).toEqual({ accepted: 20, delivered: 20, lost: {}, inFlight: 0 })
+  })
+
+  test('records nobody wants are acknowledged and counted as filtered, not as accepted', () => {
+    const ledger = new Ledger(compilePatterns(['log.*.*.api.>']))
+    expect(ledger.receive(origin, logTopic('info', 'shop', 'web'), { seq: 0, count: 3 }, 0)).toBeUndefined()
+    expect(ledger.totals()).toEqual({ accepted: 0, delivered: 0, lost: {}, inFlight: 0 })
+  })
+})
+
+describe('a hole', () => {
+  function withHole(): Ledger {
+    const ledger = newLedger()
+    ledger.announce(origin, manifest({ [topic]: { lead: 0 } }), 0)
+    ledger.receive(origin, topic, { seq: 0, count: 10 }, 0)
+    ledger.receive(origin, topic, { seq: 15, count: 5 }, 0)
+    return ledger
+  }
+
+  test('is asked for after the grace, with back-off, and lost as unanswered after the last try', () => {
+    const ledger = withHole()
+    let asks = 0
+    let nowMs = 0
+    const lastMs = holeGraceMs + repairTimeoutMs * 2 ** repairAttemptsMax
+    for (; nowMs <= lastMs; nowMs += 10) asks += ledger.tick(nowMs, taken).length
+    expect(asks).toBe(repairAttemptsMax)
+    commit(ledger)
+    expect(ledger.totals()).toEqual({ accepted: 20, delivered: 15, lost: { unanswered: 5 }, inFlight: 0 })
+  })
+
+  test('is not asked for while its topic cannot be taken, and its tries do not run out', () => {
+    const ledger = withHole()
+    for (let nowMs = 0; nowMs < 60_000; nowMs += 50) expect(ledger.tick(nowMs, (refused) => refused === topic)).toEqual([])
+    expect(ledger.tick(60_000, taken)).toHaveLength(1)
+    expect(ledger.totals().lost).toEqual({})
+  })
+
+  test('is lost at once, as evicted, when its origin says it is gone', () => {
+    const ledger = withHole()
+    ledger.announce(origin, manifest({ [topic]: { lead: 20 } }, { gone: [{ topic, from: 10, to: 15 }] }), 1)
+    commit(ledger)
+    expect(ledger.totals()).toEqual({ accepted: 20, delivered: 15, lost: { ring_evicted: 5 }, inFlight: 0 })
+  })
+
+  test('a gone answer takes nothing from what has come, whatever range it names', () => {
+    const ledger = withHole()
+    ledger.announce(origin, manifest({ [topic]: { lead: 20 } }, { gone: [{ topic, from: 0, to: 1_000_000 }] }), 1)
+    commit(ledger)
+    expect(ledger.totals()).toEqual({ accepted: 20, delivered: 15, lost: { ring_evicted: 5 }, inFlight: 0 })
+  })
+
+  test('below what its origin still holds is lost as evicted when it is due', () => {
+    const ledger = withHole()
+    ledger.announce(origin, manifest({ [topic]: { lead: 20, trail: 13 } }), 1)
+    expect(ledger.tick(1 + holeGraceMs, taken)[0]?.ranges).toEqual([{ from: 13, to: 15 }])
+    expect(ledger.totals().lost).toEqual({ ring_evicted: 3 })
+  })
+
+  test('that fills after it was booked as lost counts as late and is not kept', () => {
+    const ledger = withHole()
+    ledger.announce(origin, manifest({ [topic]: { lead: 20 } }, { gone: [{ topic, from: 10, to: 15 }] }), 1)
+    expect(ledger.receive(origin, topic, { seq: 10, count: 5 }, 2)).toBeUndefined()
+    const book = ledger.origins.get(origin)?.topics.get(topic)
+    expect(book?.ledger.late).toBe(5)
+    expect(book?.ledger.duplicates).toBe(0)
+    commit(ledger)
+    expect(ledger.totals()).toEqual({ accepted: 20, delivered: 15, lost: { ring_evicted: 5 }, inFlight: 0 })
+  })
+
+  test('of an origin that said goodbye is final two seconds later', () => {
+    const ledger = withHole()
+    ledger.announce(origin, manifest({ [topic]: { lead: 30, sent: 25 } }, { final: true }), 1_000)
+    ledger.tick(2_999, taken)
+    expect(ledger.totals().lost).toEqual({})
+    ledger.tick(3_000, taken)
+    commit(ledger)
+    // Five in the middle, five that were sent and did not come, five that never were sent.
+    expect(ledger.totals()).toEqual({ accepted: 30, delivered: 15, lost: { origin_gone: 5 + 5 + 5 }, inFlight: 0 })
+    expect(ledger.origins.get(origin)?.state).toBe('finished')
+  })
+})
+
+describe('where a stream begins', () => {
+  test('records that came before the first manifest are not acknowledged until it says what lies before them', () => {
+    const ledger = newLedger()
+    ledger.receive(origin, topic, { seq: 100, count: 5 }, 0)
+    commit(ledger)
+    expect(ledger.totals().delivered).toBe(5)
+    expect(ledger.takeAcknowledgements()).toEqual([])
+    ledger.announce(origin, manifest({ [topic]: { lead: 105 } }), 1)
+    commit(ledger)
+    expect(ledger.takeAcknowledgements().filter((book) => book.kept > 0)).toEqual([])
+    expect(ledger.tick(1 + holeGraceMs, taken)[0]?.ranges).toEqual([{ from: 0, to: 100 }])
+    ledger.receive(origin, topic, { seq: 0, count: 100 }, 300)
+    commit(ledger)
+    expect(ledger.takeAcknowledgements().map((book) => book.kept)).toEqual([105])
+  })
+
+  test('an origin met in the middle of its life owes nothing from before its resume point', () => {
+    const ledger = newLedger()
+    ledger.announce(origin, manifest({ [topic]: { lead: 1_000, sent: 1_000, resume: 1_000, trail: 1_000 } }), 0)
+    ledger.receive(origin, topic, { seq: 1_000, count: 5 }, 0)
+    commit(ledger)
+    expect(ledger.totals()).toEqual({ accepted: 5, delivered: 5, lost: {}, inFlight: 0 })
+  })
+
+  test('what the origin accepted and has not sent is in flight, not lost', () => {
+    const ledger = newLedger()
+    ledger.announce(origin, manifest({ [topic]: { lead: 50, sent: 0 } }), 0)
+    ledger.tick(60_000 - 1, taken)
+    expect(ledger.totals()).toEqual({ accepted: 50, delivered: 0, lost: {}, inFlight: 50 })
+  })
+})
+
+describe('an origin', () => {
+  const state = (ledger: Ledger) => ledger.origins.get(origin)?.state
+
+  test('is live, silent after three missed manifests, unclean after half a minute, and live again when it speaks', () => {
+    const ledger = newLedger()
+    ledger.announce(origin, manifest({}, { everyMs: 2_000 }), 0)
+    ledger.tick(3 * 2_000, taken)
+    expect(state(ledger)).toBe('live')
+    ledger.tick(3 * 2_000 + 1, taken)
+    expect(state(ledger)).toBe('silent')
+    ledger.tick(30_001, taken)
+    expect(state(ledger)).toBe('unclean')
+    ledger.receive(origin, topic, { seq: 0, count: 1 }, 30_002)
+    expect(state(ledger)).toBe('live')
+  })
+
+  test('that said goodbye stays finished, however long ago', () => {
+    const ledger = newLedger()
+    ledger.announce(origin, manifest({}, { final: true }), 0)
+    ledger.tick(3_600_000, taken)
+    expect(state(ledger)).toBe('finished')
+    expect(ledger.takeByes().map((book) => book.origin)).toEqual([origin])
+    expect(ledger.takeByes()).toEqual([])
+  })
+
+  test('that was killed is flagged, and what it still held is lost only after ten minutes', () => {
+    const ledger = newLedger()
+    ledger.announce(origin, manifest({ [topic]: { lead: 50, sent: 0 } }), 0)
+    ledger.tick(599_000, taken)
+    expect(state(ledger)).toBe('unclean')
+    expect(ledger.totals()).toMatchObject({ lost: {}, inFlight: 50 })
+    ledger.tick(600_001, taken)
+    expect(ledger.totals()).toMatchObject({ lost: { origin_gone: 50 }, inFlight: 0 })
+  })
+
+  test('whose goodbye could not be kept yet gets its answer with the next commit', () => {
+    const ledger = newLedger()
+    ledger.receive(origin, topic, { seq: 0, count: 1 }, 0)
+    ledger.announce(origin, manifest({ [topic]: { lead: 1 } }, { final: true }), 0)
+    const [commits, byes] = [ledger.takeCommits(), ledger.takeByes()]
+    ledger.postpone(commits, byes)
+    expect(ledger.totals()).toMatchObject({ delivered: 0, inFlight: 1 })
+    expect(ledger.takeByes()).toEqual(byes)
+    commit(ledger)
+    expect(ledger.totals()).toMatchObject({ delivered: 1, inFlight: 0 })
+  })
+
+  test('cannot be followed under topics without end', () => {
+    const ledger = newLedger()
+    for (let i = 0; i < originTopicsMax + 1_000; i += 1) ledger.receive(origin, logTopic('info', 'shop', `n${i}`), { seq: 0, count: 1 }, 0)
+    const kept = ledger.origins.get(origin)?.topics.size ?? 0
+    expect(kept).toBeGreaterThanOrEqual(originTopicsMax)
+    expect(kept).toBeLessThan(originTopicsMax + 100)
+    expect(ledger.refusedFrames).toBe(originTopicsMax + 1_000 - kept)
+  })
+})
+
+describe('ten thousand origins', () => {
+  const name = (i: number) => `origin-${String(i).padStart(9, '0')}`
+
+  test('are as many as are followed while they live; one more is refused and counted', () => {
+    const ledger = newLedger()
+    for (let i = 0; i <= originsMax; i += 1) ledger.receive(name(i), topic, { seq: 0, count: 1 }, 0)
+    expect(ledger.origins.size).toBe(originsMax)
+    expect(ledger.refusedFrames).toBe(1)
+    expect(ledger.totals().accepted).toBe(originsMax)
+  })
+
+  test('make room by forgetting a finished one, whose totals stay', () => {
+    const ledger = newLedger()
+    for (let i = 0; i < originsMax; i += 1) ledger.receive(name(i), topic, { seq: 0, count: 1 }, 0)
+    commit(ledger)
+    ledger.announce(name(7), manifest({}, { final: true }), 0)
+    ledger.receive(name(originsMax), topic, { seq: 0, count: 1 }, 0)
+    commit(ledger)
+    expect(ledger.origins.has(name(7))).toBe(false)
+    expect(ledger.origins.size).toBe(originsMax)
+    expect(ledger.totals()).toEqual({ accepted: originsMax + 1, delivered: originsMax + 1, lost: {}, inFlight: 0 })
+  })
+})
+
+describe('the books add up', () => {
+  const numbers = fc.integer({ min: 0, max: 300 })
+  const step = fc.oneof(
+    fc.record({ do: fc.constant('receive' as const), origin: fc.integer({ min: 0, max: 2 }), name: fc.integer({ min: 0, max: 1 }), seq: numbers, count: fc.integer({ min: 1, max: 40 }) }),
+    fc.record({
+      do: fc.constant('announce' as const),
+      origin: fc.integer({ min: 0, max: 2 }),
+      name: fc.integer({ min: 0, max: 1 }),
+      lead: numbers,
+      cuts: fc.tuple(fc.double({ min: 0, max: 1, noNaN: true }), fc.double({ min: 0, max: 1, noNaN: true }), fc.double({ min: 0, max: 1, noNaN: true })),
+      final: fc.boolean(),
+      gone: fc.option(fc.tuple(numbers, fc.integer({ min: 1, max: 100 })), { nil: undefined }),
+    }),
+    fc.record({ do: fc.constant('tick' as const), afterMs: fc.constantFrom(10, 100, 300, 2_500, 40_000, 700_000), isRefused: fc.boolean() }),
+    fc.record({ do: fc.constant('commit' as const), isStuck: fc.boolean() }),
+    fc.record({ do: fc.constant('huge' as const), seq: fc.constantFrom(2 ** 53 - 50, 2 ** 40, 2 ** 33), count: fc.integer({ min: 1, max: 40 }) }),
+  )
+
+  test('after every step of any sequence: accepted = delivered + lost + in flight, none of them negative', () => {
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+        const ledger = newLedger()
+        let nowMs = 0
+        const seen = new Map<string, Set<number>>()
+        for (const it of steps) {
+          if (it.do === 'receive') {
+            const [who, about] = [`origin-00000000${it.origin}`, logTopic('info', 'shop', `n${it.name}`)]
+            const numbersSeen = seen.get(who + about) ?? new Set<number>()
+            seen.set(who + about, numbersSeen)
+            for (const range of ledger.receive(who, about, it, nowMs) ?? []) {
+              for (let n = range.from; n < range.to; n += 1) {
+                // Nothing is handed to the sinks twice.
+                expect(numbersSeen.has(n)).toBe(false)
+                numbersSeen.add(n)
+              }
+            }
+          } else if (it.do === 'huge') {
+            ledger.receive('origin-000000000', topic, it, nowMs)
+          } else if (it.do === 'announce') {
+            const about = logTopic('info', 'shop', `n${it.name}`)
+            const [trail = 0, sent = 0, resume = 0] = it.cuts.map((cut) => Math.floor(cut * it.lead))
+            const gone = it.gone === undefined ? [] : [{ topic: about, from: it.gone[0], to: it.gone[0] + it.gone[1] }]
+            ledger.announce(`origin-00000000${it.origin}`, manifest({ [about]: { lead: it.lead, trail, sent, resume } }, { final: it.final, gone }), nowMs)
+          } else if (it.do === 'tick') {
+            nowMs += it.afterMs
+            ledger.tick(nowMs, () => it.isRefused)
+          } else if (it.isStuck) ledger.postpone(ledger.takeCommits(), ledger.takeByes())
+          else commit(ledger)
+          checkBooks(ledger)
+        }
+        // Goodbye to all: nothing stays open.
+        for (const who of ledger.origins.keys()) ledger.announce(who, manifest({}, { final: true }), nowMs)
+        ledger.tick(nowMs + 2_000, taken)
+        commit(ledger)
+        checkBooks(ledger)
+        expect(ledger.totals().inFlight).toBe(0)
+        for (const [key, numbersSeen] of seen) {
+          const book = ledger.origins.get(key.slice(0, 16))?.topics.get(key.slice(16) as Topic)
+          expect(book?.delivered).toBe(numbersSeen.size)
+        }
+      }),
+      { numRuns: 400 },
+    )
+  })
+
+  function checkBooks(ledger: Ledger): void {
+    const all = [ledger.totals(), ...[...ledger.origins.values()].flatMap((book) => [...book.topics.values()].map(topicTotals))]
+    for (const { accepted, delivered, lost, inFlight } of all) {
+      const lostRecords = Object.values(lost).reduce((sum, records) => sum + records, 0)
+      expect(accepted).toBe(delivered + lostRecords + inFlight)
+      for (const number of [accepted, delivered, inFlight, ...Object.values(lost)]) expect(number).toBeGreaterThanOrEqual(0)
+    }
+    for (const origin of ledger.origins.values()) {
+      for (const book of origin.topics.values()) {
+        // What is acknowledged is final: the origin forgets it.
+        expect(book.kept).toBeLessThanOrEqual(Math.max(book.ledger.frontier, book.ledger.joinAt))
+      }
+    }
+  }
+})
