@@ -41,6 +41,9 @@ export async function* examine(way: Examined): AsyncGenerator<Finding> {
   yield* readControlChannel(way)
 }
 
+/** Signature and version of ZMTP 3.0. */
+const zmtpGreetingStart = Uint8Array.of(0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f, 3)
+
 /** ZMTP 3 opens with ff, eight bytes, 7f, then the version. https://rfc.zeromq.org/spec/23/ */
 function readGreeting(endpoint: Endpoint, timeoutMs: number): Promise<Finding> {
   const address = hostAndPort(endpoint)
@@ -58,6 +61,8 @@ function readGreeting(endpoint: Endpoint, timeoutMs: number): Promise<Finding> {
         end(true, `no answer within ${timeoutMs} ms; is the address right, is something in between dropping packets?`)
       else end(true, 'the connection opens, but nothing is said; something else listens there, or the collector is stopped')
     }, timeoutMs)
+    // libzmq says its version only after it has seen the beginning of ours.
+    socket.on('connect', () => socket.write(zmtpGreetingStart))
     socket.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'ECONNREFUSED' || error.code === 'ENOENT')
         end(true, `nothing listens at ${endpoint}; start a collector with \`spillway collector\``)

@@ -24,6 +24,8 @@ export interface TailOptions {
   readonly forMs?: number | undefined
 }
 
+/** Without a connection for this long, whoever looks at an empty screen is told why it is empty. */
+const waitingNoticeMs = 1_000
 /** What a terminal that does not keep up may leave waiting. */
 const waitingBytesMax = 4_194_304
 
@@ -61,8 +63,12 @@ export class Tail {
     signal.addEventListener('abort', () => this.#end())
     const timer = this.#options.forMs === undefined ? undefined : setTimeout(() => this.#end(), this.#options.forMs)
     await this.#subscriber.open(this.#endpoint)
+    const waiting = setTimeout(() => {
+      if (!this.#isConnected) this.#words.write(`spillway tail: waiting for a collector at ${this.#endpoint}\n`)
+    }, waitingNoticeMs)
     if (!this.#hasEnded) await once(this.#ended.signal, 'abort')
     clearTimeout(timer)
+    clearTimeout(waiting)
     await this.#subscriber.close()
   }
 

@@ -8,6 +8,7 @@ import { parseTopic, type Topic } from '../../wire/topic.ts'
 
 export const placeholders = ['service', 'level', 'date'] as const
 const segmentBytesMax = 100
+const cachedPathsMax = 10_000
 
 /** Placeholders in a template that are none; for the configuration's error. */
 export function unknownPlaceholders(template: string): string[] {
@@ -19,31 +20,33 @@ export function unknownPlaceholders(template: string): string[] {
 export class LogPath {
   readonly template: string
   readonly #day = new UtcDay()
-  readonly #heads = new Map<Topic, string>()
-  readonly #isDated: boolean
+  #date = ''
+  /** Paths of the day, by topic. */
+  readonly #paths = new Map<Topic, string>()
 
   constructor(template: string) {
     this.template = resolve(template)
-    this.#isDated = this.template.includes('{date}')
   }
 
   /** Absolute path of the file for a topic's lines received now. */
   of(topic: Topic, nowMs: number): string {
-    let head = this.#heads.get(topic)
-    if (head === undefined) {
-      head = this.#head(topic)
-      // Hostile names come without end; the cache starts over.
-      if (this.#heads.size >= 10_000) this.#heads.clear()
-      this.#heads.set(topic, head)
+    const date = this.#day.of(nowMs)
+    // Hostile names come without end; the cache starts over.
+    if (date !== this.#date || this.#paths.size >= cachedPathsMax) this.#paths.clear()
+    this.#date = date
+    let path = this.#paths.get(topic)
+    if (path === undefined) {
+      path = this.#path(topic, date)
+      this.#paths.set(topic, path)
     }
-    return this.#isDated ? head.replaceAll('{date}', this.#day.of(nowMs)) : head
+    return path
   }
 
-  #head(topic: Topic): string {
+  #path(topic: Topic, date: string): string {
     const parts = parseTopic(topic)
     const service = parts === undefined ? 'unknown' : parts.service
     const level = parts?.kind === 'log' ? parts.level : 'none'
-    return this.template.replaceAll('{service}', safeSegment(service)).replaceAll('{level}', level)
+    return this.template.replaceAll('{service}', safeSegment(service)).replaceAll('{level}', level).replaceAll('{date}', date)
   }
 }
 
