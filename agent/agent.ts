@@ -189,6 +189,7 @@ export class Agent implements LinkOwner, StreamEvents, LineTaker {
     clearImmediate(this.#turnEnd)
     this.#turnEnd = undefined
     for (const stream of this.#open) this.#closeBatch(stream)
+    for (const link of this.links) link.pump()
   }
 
   #closeBatch(stream: AgentStream): void {
@@ -454,7 +455,7 @@ export class Agent implements LinkOwner, StreamEvents, LineTaker {
     const shed = this.#shedTotal()
     if (shed === 0 && left === 0) return
     this.#notices.sayNow(
-      `${when}: ${formatCount(this.#accepted())} records accepted, ${formatCount(shed)} lost (${this.#shedByReason()}), ${formatCount(left)} sent or waiting without an answer from ${this.#collectorNames()}`,
+      `${when}: ${formatCount(this.#accepted())} records accepted, ${formatCount(shed)} lost${shed > 0 ? ` (${this.#shedByReason()})` : ''}, ${formatCount(left)} sent or waiting without an answer from ${this.#collectorNames()}`,
     )
   }
 

@@ -1,4 +1,5 @@
 /** What can be known about a JSON line without parsing it: only its head is looked at, by bounded expressions. */
+import { StringDecoder } from 'node:string_decoder'
 import { infoRank, type Rank, rankOfName, rankOfNumber } from '../wire/level.ts'
 import { cutRecordBytes, levelScanChars } from '../wire/limits.ts'
 
@@ -28,6 +29,7 @@ export function scanName(line: string): string | undefined {
 /** What is kept of a record that is too long: its level and time, its size in bytes, and its first 4 KiB as text. */
 export function cutLine(line: string, bytes: number, levelNumber: number): string {
   const time = timeShape.exec(line.slice(0, levelScanChars))?.[1] ?? String(Date.now())
-  const head = Buffer.from(line.slice(0, cutRecordBytes), 'utf8').subarray(0, cutRecordBytes).toString('utf8')
+  // A decoder gives whole characters only; the one that was cut in two is left out.
+  const head = new StringDecoder('utf8').write(Buffer.from(line.slice(0, cutRecordBytes), 'utf8').subarray(0, cutRecordBytes))
   return `{"level":${levelNumber},"time":${time},"cut":${bytes},"msg":${JSON.stringify(head)}}\n`
 }

@@ -48,6 +48,7 @@ export interface LinkOwner {
 const unreadPrefix = 'sys.run.'
 const sendsPerPumpMax = 64
 const tidyFromFrames = 256
+const pumpEveryFrames = 8
 
 export class Link {
   readonly bit: number
@@ -73,6 +74,8 @@ export class Link {
   #mustRebuildQueue = false
   readonly #queue = new Fifo<RingEntry>()
   #tidyAtFrames = tidyFromFrames
+  /** Since the last pump. */
+  #offeredFrames = 0
   readonly #repairs = new Fifo<RingEntry>()
   #repairBudgetBytes = repairBytesPerSecond
   #repairRefilledAtMs = 0
@@ -144,7 +147,9 @@ export class Link {
       this.#queue.retain((kept) => kept.frame !== undefined)
       this.#tidyAtFrames = 2 * this.#queue.length + tidyFromFrames
     }
-    this.pump()
+    // Waking ZeroMQ's thread costs more than the sending; the agent pumps after 20 ms anyway.
+    this.#offeredFrames += 1
+    if (this.#offeredFrames >= pumpEveryFrames) this.pump()
   }
 
   /** The regular look at both sockets. */
@@ -158,6 +163,7 @@ export class Link {
 
   /** Sends what waits until the pipe is full. Bounded work; never waits. */
   pump(): void {
+    this.#offeredFrames = 0
     if (this.state !== 'connected') return
     // Something has come in: it may be the end of the connection. It is known a microtask later; then go on.
     if (this.#read()) return

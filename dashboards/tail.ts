@@ -39,6 +39,7 @@ export class Tail {
   readonly #ended = new AbortController()
   #shown = 0
   #dropped = 0
+  #awaitsDrain = false
 
   /** @throws {@link SpillwayError} `SPW_OPTION_INVALID` or `SPW_PATTERN_INVALID` for options that cannot be meant. */
   constructor(options: TailOptions, out: Writable, words: Writable) {
@@ -75,13 +76,13 @@ export class Tail {
   #show(context: Parameters<typeof formatLine>[1], lines: Buffer, count: number): void {
     if (this.#hasEnded) return
     if (this.#out.writableLength > waitingBytesMax) {
+      // Said when the reader has caught up, even if nothing more comes.
+      if (!this.#awaitsDrain) this.#out.once('drain', () => this.#drained())
+      this.#awaitsDrain = true
       this.#dropped += count
       return
     }
-    if (this.#dropped > 0) {
-      this.#say(`… ${formatCount(this.#dropped)} records dropped here (slow reader)`)
-      this.#dropped = 0
-    }
+    this.#sayDropped()
     const left = (this.#options.limit ?? Number.POSITIVE_INFINITY) - this.#shown
     let texts = lines.toString('utf8', 0, lines.length - 1).split('\n')
     if (texts.length > left) texts = texts.slice(0, left)
@@ -89,6 +90,16 @@ export class Tail {
     const shown = this.#isForPeople ? texts.map((text) => formatLine(text, context, this.#options.hasColour)) : texts.map(visibleText)
     this.#out.write(`${shown.join('\n')}\n`)
     if (texts.length >= left) this.#end()
+  }
+
+  #drained(): void {
+    this.#awaitsDrain = false
+    this.#sayDropped()
+  }
+
+  #sayDropped(): void {
+    if (this.#dropped > 0) this.#say(`… ${formatCount(this.#dropped)} records dropped here (slow reader)`)
+    this.#dropped = 0
   }
 
   get #isForPeople(): boolean {

@@ -83,12 +83,23 @@ export class FileSink implements Sink {
   #wrote(bytes: number, records: number): void {
     this.#pendingBytes -= bytes
     this.#written += records
-    if (this.#pendingBytes < sinkCrowdedBytes) for (const resolve of this.#waiting.splice(0)) resolve()
+    this.#letOn()
+  }
+
+  #letOn(): void {
+    if (this.#waiting.length > 0 && this.#crowdingBytes < sinkCrowdedBytes) for (const resolve of this.#waiting.splice(0)) resolve()
   }
 
   roomier(): Promise<void> | undefined {
-    if (this.#pendingBytes < sinkCrowdedBytes) return undefined
+    if (this.#crowdingBytes < sinkCrowdedBytes) return undefined
     return new Promise((resolve) => this.#waiting.push(resolve))
+  }
+
+  /** What waits to be written, less what cannot be: one bad file would slow down every other for as long as it is bad. */
+  get #crowdingBytes(): number {
+    let bytes = this.#pendingBytes
+    for (const file of this.#failing.keys()) bytes -= file.pendingBytes
+    return bytes
   }
 
   #flushDirty(): void {
@@ -144,6 +155,7 @@ export class FileSink implements Sink {
     }
     const delayMs = before === undefined ? retryFirstMs : Math.min(2 * before.delayMs, retryMaxMs)
     this.#failing.set(file, { message, delayMs, retryAtMs: performance.now() + delayMs })
+    this.#letOn()
   }
 
   /** Closes the files that took lines least recently, so that with one more per writer no more than allowed are open. */

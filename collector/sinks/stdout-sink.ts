@@ -5,6 +5,8 @@ import type { Topic } from '../../wire/topic.ts'
 import type { Sink, SinkStatus } from './sink.ts'
 
 const pendingBytesMax = 4_194_304
+/** A reader that has stopped for good is not waited for longer than this at the end. */
+const lastWriteMs = 1_000
 
 export class StdoutSink implements Sink {
   readonly name: string
@@ -67,8 +69,9 @@ export class StdoutSink implements Sink {
   async close(deadlineMs: number): Promise<void> {
     if (this.#error !== undefined || this.#out.writableLength === 0) return
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, deadlineMs)
-      this.#out.once('drain', () => {
+      const timer = setTimeout(resolve, Math.min(deadlineMs, lastWriteMs))
+      // Comes back when everything before it has been taken.
+      this.#out.write('', () => {
         clearTimeout(timer)
         resolve()
       })

@@ -10,13 +10,28 @@ import { until } from '../support/until.ts'
 
 describe('options', () => {
   test.each<[string, object, NodeJS.ProcessEnv, string]>([
-    ['an unknown option', { colector: 'tcp://127.0.0.1:1' }, {}, 'colector: expected one of service, collector, control, ringBytes, fallback'],
-    ['a bare host and port', { collector: '127.0.0.1:7701' }, {}, 'collector: expected tcp://HOST:PORT or ipc://PATH of at most 107 bytes, got "127.0.0.1:7701"; did you mean "tcp://127.0.0.1:7701"?'],
+    [
+      'an unknown option',
+      { colector: 'tcp://127.0.0.1:1' },
+      {},
+      'colector: expected one of service, collector, control, ringBytes, fallback',
+    ],
+    [
+      'a bare host and port',
+      { collector: '127.0.0.1:7701' },
+      {},
+      'collector: expected tcp://HOST:PORT or ipc://PATH of at most 107 bytes, got "127.0.0.1:7701"; did you mean "tcp://127.0.0.1:7701"?',
+    ],
     ['a port that cannot be', { collector: 'tcp://127.0.0.1:70000' }, {}, 'collector: expected tcp://HOST:PORT'],
     ['no room for the control port', { collector: 'tcp://127.0.0.1:65535' }, {}, 'control: expected tcp://HOST:PORT'],
     ['a number for an endpoint', { collector: 7701 }, {}, 'collector: expected an endpoint or a list of endpoints, got 7701'],
     ['an empty list', { collector: [] }, {}, 'collector: expected 1 to 8 endpoints, got 0'],
-    ['fewer controls than collectors', { collector: 'tcp://a:1,tcp://b:1', control: 'tcp://a:2' }, {}, 'control: expected as many endpoints as collectors (2), got 1'],
+    [
+      'fewer controls than collectors',
+      { collector: 'tcp://a:1,tcp://b:1', control: 'tcp://a:2' },
+      {},
+      'control: expected as many endpoints as collectors (2), got 1',
+    ],
     ['an empty service', { service: '' }, {}, 'service: expected a non-empty string, got ""'],
     ['a service that is no text', { service: 5 }, {}, 'service: expected a non-empty string, got 5'],
     ['a tiny ring', { ringBytes: 1_000 }, {}, 'ringBytes: expected a whole number of bytes from 65536, got 1000'],
@@ -193,9 +208,12 @@ test('every record is in one place of the books while it is on its way', async (
     }
   }
   await agent.close()
-  const { totals } = await until(async () => {
-    const status = await collector.status()
-    return status.totals.inFlight === 0 && status
-  }, { what: 'nothing is in flight' })
+  const { totals } = await until(
+    async () => {
+      const status = await collector.status()
+      return status.totals.inFlight === 0 && status
+    },
+    { what: 'nothing is in flight' },
+  )
   expect(totals).toMatchObject({ accepted: logged, delivered: logged, lost: {}, filtered: 0 })
 })

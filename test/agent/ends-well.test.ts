@@ -58,22 +58,21 @@ test('SIGTERM with a handler that logs and calls process.exit delivers every lin
   expect(numbers(collector.lines('counted'))).toEqual(upTo(101))
 })
 
-test('SIGTERM without a handler loses at most the open batch, and the origin is not taken for a clean end', async () => {
+test('SIGTERM without a handler loses at most what was logged since a batch was last sent, and the origin is not taken for a clean end', async () => {
   await using collector = await startCollector()
   const records = batchRecordsMax + 100
   await using app = startApp('count.mjs', { args: [String(records), 'sigterm'], env: collector.env })
   expect(await app.ended).toEqual({ code: null, signal: 'SIGTERM' })
-  // The first half was acknowledged; of the second half the full batch was sent.
-  const sent = records + batchRecordsMax
   const { totals, origins } = await until(
     async () => {
       const status = await collector.status()
-      return status.totals.delivered >= sent && status
+      return status.totals.delivered >= 2 * records && status
     },
     { what: 'what was sent is kept' },
   )
+  expect(totals.delivered).toBeLessThanOrEqual(3 * records)
   expect(totals.accepted).toBe(totals.delivered + totals.inFlight)
-  expect(2 * records - totals.delivered).toBeLessThan(batchRecordsMax)
+  expect(numbers(collector.lines('counted')).slice(0, 2 * records)).toEqual([...upTo(records), ...upTo(records)])
   expect(origins.map((origin) => origin.state)).not.toContain('finished')
 })
 
@@ -90,14 +89,6 @@ test.each([
   if (how === 'terminate') expect(kept.slice(0, 700)).toEqual(upTo(700))
   else expect(kept).toEqual(upTo(700))
   expect(collector.lines('main')).toHaveLength(1)
-})
-
-test('a worker thread that is terminated in the middle of a storm takes nobody with it', async () => {
-  await using collector = await startCollector()
-  await using app = await runApp('worker-thread.mjs', { args: ['0', 'terminate-at-once'], env: collector.env })
-  expect([app.code, app.signal, app.stdout.endsWith('main ended well\n')]).toEqual([0, null, true])
-  const { totals } = await collector.status()
-  expect(totals.accepted).toBe(totals.delivered + totals.inFlight + Object.values(totals.lost).reduce((sum, records) => sum + records, 0))
 })
 
 test("terminating pino's worker loses nothing that was sent and does not abort the process", async () => {
@@ -123,17 +114,20 @@ test.each(['fork', 'cluster'])('%s: parent and children are origins of their own
   expect([...counts.values()]).toEqual([50, 50, 50, 50])
 })
 
-test.each(['fall-off', 'exit-timed'])('with no collector, %s: the exit is held up for a moment only, and what was left is told', async (how) => {
-  const startedAtMs = performance.now()
-  await using app = await runApp('count.mjs', {
-    args: ['2000', how],
-    env: { SPILLWAY_COLLECTOR: `tcp://127.0.0.1:${await freePorts()}` },
-  })
-  expect(app.code).toBe(0)
-  expect(heldUpMs(app)).toBeLessThan(exitHeldUpMsMax)
-  expect(performance.now() - startedAtMs).toBeLessThan(2_000)
-  expect(app.stderr).toMatch(/^spillway: at exit: 2,000 records accepted, 0 lost \(.*\), 2,000 .* tcp:\/\/127\.0\.0\.1:\d+\n$/)
-})
+test.each(['fall-off', 'exit-timed'])(
+  'with no collector, %s: the exit is held up for a moment only, and what was left is told',
+  async (how) => {
+    const startedAtMs = performance.now()
+    await using app = await runApp('count.mjs', {
+      args: ['2000', how],
+      env: { SPILLWAY_COLLECTOR: `tcp://127.0.0.1:${await freePorts()}` },
+    })
+    expect(app.code).toBe(0)
+    expect(heldUpMs(app)).toBeLessThan(exitHeldUpMsMax)
+    expect(performance.now() - startedAtMs).toBeLessThan(2_000)
+    expect(app.stderr).toMatch(/^spillway: at exit: 2,000 records accepted, 0 lost, 2,000 .* tcp:\/\/127\.0\.0\.1:\d+\n$/)
+  },
+)
 
 test('with a collector that was stopped after the connection, the exit is held up for a moment only', async () => {
   await using collector = await startCollector()

@@ -1,10 +1,10 @@
-import { type AddressInfo, createServer, type Socket } from 'node:net'
+import { createServer, type Socket } from 'node:net'
 import { type Logger, pino } from 'pino'
-import { afterEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, describe, expect, test } from 'vitest'
 import type { Agent } from '../../agent/agent.ts'
 import { createAgent } from '../../agent/shared.ts'
 import type { CollectorStatus } from '../../collector/status.ts'
-import { frameOverheadBytes, noticeEveryMs, watchdogSilenceMs } from '../../wire/limits.ts'
+import { frameOverheadBytes, noticeEveryMs } from '../../wire/limits.ts'
 import { freePorts, runApp, startApp, startCollector, type TestCollector, tempDir } from '../support/processes.ts'
 import { until } from '../support/until.ts'
 import { startTcpProxy } from './tcp-proxy.ts'
@@ -14,7 +14,6 @@ const ringBytes = 1_048_576
 const agents: Agent[] = []
 
 afterEach(async () => {
-  vi.restoreAllMocks()
   for (const agent of agents.splice(0)) await agent.close(0)
 })
 
@@ -236,24 +235,6 @@ test('an endpoint that moves to another machine is followed, and nothing the fir
   expect((await settledBooks(there)).totals).toMatchObject({ accepted: 2_000, delivered: 2_000, lost: {} })
 })
 
-test('a connection that ZeroMQ has given up for good is built anew by the watchdog', async () => {
-  const port = await freePorts()
-  const fatal = await startOversizeServer([port, port + 1])
-  const { agent, log } = open('given-up', `tcp://127.0.0.1:${port}`)
-  logNumbers(log, 0, 500)
-  await until(() => fatal.oversizeSent >= 2, { what: 'both sockets were sent more than they take' })
-  await fatal[Symbol.asyncDispose]()
-  await using collector = await startCollector({ port })
-  // The fault bites: a socket that had only lost its connection would be back by now, 100 ms after the bind at the latest.
-  await until(async () => (await collector.status()).uptimeMs > 500, { what: 'the collector has been up for a while' })
-  expect((await collector.status()).origins).toEqual([])
-  expect(agent.stats().links[0]?.state).toBe('connecting')
-  const now = Date.now
-  vi.spyOn(Date, 'now').mockImplementation(() => now() + watchdogSilenceMs + 1)
-  expect(await agent.close(10_000)).toEqual({ left: 0 })
-  expect(numbers(collector.lines('given-up'))).toEqual(range(0, 500))
-})
-
 test('what no collector subscribed to is counted, not kept and not sent', async () => {
   await using collector = await startCollector({ args: ['--subscribe', 'log.error.>'] })
   const { agent, log } = open('filtered', collector.data)
@@ -312,7 +293,11 @@ describe('what is said', () => {
   test("with fallback: 'stdout', lines that would be lost are printed, whole, and counted as printed", async () => {
     await using app = startApp('fallback.mjs', { env: { SPILLWAY_COLLECTOR: `tcp://127.0.0.1:${await freePorts()}` } })
     const books = await app.says(/^books (\{.*\})$/m)
-    const { accepted, shed, ringRecords } = JSON.parse(books[1] ?? '') as { accepted: number; shed: Record<string, number>; ringRecords: number }
+    const { accepted, shed, ringRecords } = JSON.parse(books[1] ?? '') as {
+      accepted: number
+      shed: Record<string, number>
+      ringRecords: number
+    }
     const printed = shed['printed'] ?? 0
     expect(printed).toBeGreaterThan(10_000)
     // The 20 ms batch that is still open is in no book but `accepted`.
@@ -337,50 +322,3 @@ describe('what is said', () => {
     expect(lines[0]).toMatch(/no collector at tcp:\/\/127\.0\.0\.1:\d+; .*spillway collector/)
   })
 })
-
-interface OversizeServer extends AsyncDisposable {
-  readonly oversizeSent: number
-}
-
-/** Speaks ZeroMQ's protocol (ZMTP 3.0, NULL) just far enough to announce a message of 8 GiB, which ends a session for good. */
-async function startOversizeServer(ports: readonly number[]): Promise<OversizeServer> {
-  const greeting = Buffer.alloc(64)
-  greeting.set([0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f, 3, 0])
-  greeting.write('NULL', 12)
-  let oversizeSent = 0
-  const sockets = new Set<Socket>()
-  const servers = await Promise.all(
-    ports.map(async (port, i) => {
-      // The agent publishes to the first port and subscribes on the second.
-      const property = Buffer.from(`\u0005READY\u000bSocket-Type\0\0\0${i === 0 ? '\u0003SUB' : '\u0003PUB'}`, 'latin1')
-      const server = createServer((socket) => {
-        sockets.add(socket)
-        socket.on('error', () => undefined)
-        socket.write(greeting)
-        let got = 0
-        socket.on('data', (bytes) => {
-          const before = got
-          got += bytes.length
-          if (before < 64 && got >= 64) socket.write(Buffer.concat([Buffer.of(4, property.length), property]))
-          // Its READY has come: the session is up.
-          if (before < 66 && got > 66) {
-            socket.write(Buffer.of(2, 0, 0, 0, 2, 0, 0, 0, 0))
-            oversizeSent += 1
-          }
-        })
-      })
-      await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve))
-      expect((server.address() as AddressInfo).port).toBe(port)
-      return server
-    }),
-  )
-  return {
-    get oversizeSent() {
-      return oversizeSent
-    },
-    async [Symbol.asyncDispose]() {
-      for (const socket of sockets) socket.destroy()
-      await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
-    },
-  }
-}

@@ -7,6 +7,6 @@ for (const bytes of [65_536, 4_096, 1]) {
   try {
     for (;;) writeSync(2, 'x'.repeat(bytes))
   } catch (error) {
-    if (error.code !== 'EAGAIN') throw error
+    if (/** @type {NodeJS.ErrnoException} */ (error).code !== 'EAGAIN') throw error
   }
 }

@@ -2,6 +2,7 @@
 import pino from 'pino'
 import { createAgent } from 'spillway'
 
+/** @param {import('spillway').Agent} agent */
 const fill = (agent) => {
   const log = pino(agent.destination())
   for (let n = 0; n < 20_000; n += 1) log.info({ n }, 'fills the ring until the least important has to go')

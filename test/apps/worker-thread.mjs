@@ -13,12 +13,11 @@ const code = `
   for (let n = 0; n < workerData.records; n += 1) log.info({ n }, 'line')
   const end = {
     terminate: () => stream.flush(() => { log.info({ n: workerData.records }, 'in an open batch'); parentPort.postMessage('kept') }),
-    'terminate-at-once': () => { parentPort.postMessage('kept'); for (let n = 0; ; n += 1) log.info({ n }, 'for ever') },
     exit: () => process.exit(0),
     'fall-off': () => undefined,
     throw: () => { throw new Error('thrown in the worker') },
   }
-  if (workerData.how.startsWith('terminate')) setInterval(() => log.debug('alive'), 5)
+  if (workerData.how === 'terminate') setInterval(() => log.debug('alive'), 5)
   end[workerData.how]()
 `
 const worker = new Worker(code, { eval: true, workerData: { records: Number(records), how } })

@@ -2,9 +2,9 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, wri
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { HandMadeAgent } from '../collector/hand-made-agent.ts'
-import { logTopic } from '../../wire/topic.ts'
 import { drainMaxMs } from '../../wire/limits.ts'
+import { logTopic } from '../../wire/topic.ts'
+import { HandMadeAgent } from '../collector/hand-made-agent.ts'
 import { freePorts, keptLines, runApp, startCollector, tempDir } from '../support/processes.ts'
 import { until } from '../support/until.ts'
 import { runCli, startCli } from './run-cli.ts'
@@ -73,7 +73,10 @@ describe('wrong usage: exit 2, and what to change', () => {
     [['--dir'], /option '--dir <dir>' argument missing/],
     [['surplus'], /too many arguments/],
     [['-c', '/no/such/file.yaml'], /\/no\/such\/file\.yaml: there is no such file/],
-    [['--listen', '0.0.0.0:7701', '--http', 'off'], /listen\.data: 0\.0\.0\.0 can be reached from other machines.*Bind 127\.0\.0\.1, or set "insecure: true"/],
+    [
+      ['--listen', '0.0.0.0:7701', '--http', 'off'],
+      /listen\.data: 0\.0\.0\.0 can be reached from other machines.*Bind 127\.0\.0\.1, or set "insecure: true"/,
+    ],
     [['--listen', '127.0.0.1:0', '--http', '0.0.0.0:0'], /listen\.http: 0\.0\.0\.0 can be reached from other machines/],
     [['--listen', '*:0', '--http', 'off'], /listen\.data: \* can be reached/],
     [['--listen', '[::]:0', '--http', 'off'], /listen\.data: :: can be reached/],
@@ -173,7 +176,7 @@ describe('flags', () => {
   test('--http off: no http at all', async () => {
     await using dir = await tempDir()
     await using collector = startCli(['collector', '--dir', dir.path, '--listen', '127.0.0.1:0', '--http', 'off'])
-    await collector.says(/ready\n[^]*http +off\n/)
+    await collector.says(/ready\n[\s\S]*http +off\n/)
     collector.kill('SIGTERM')
     expect((await collector.ended).code).toBe(0)
   })
@@ -246,8 +249,18 @@ sinks:
     await until(() => collector.stdout.length > 0, { what: 'errors are shown' })
     const folder = join(dir.path, 'kept', 'hand')
     const date = new Date().toISOString().slice(0, 10)
-    await until(() => existsSync(join(folder, `error.${date}.ndjson`)) && existsSync(join(folder, `info.${date}.ndjson`)), { what: 'files are kept' })
-    await until(() => readdirSync(folder).filter((name) => name.startsWith('info')).map((name) => readFileSync(join(folder, name), 'utf8')).join('').split('\n').length === 41, { what: 'all lines are kept' })
+    await until(() => existsSync(join(folder, `error.${date}.ndjson`)) && existsSync(join(folder, `info.${date}.ndjson`)), {
+      what: 'files are kept',
+    })
+    await until(
+      () =>
+        readdirSync(folder)
+          .filter((name) => name.startsWith('info'))
+          .map((name) => readFileSync(join(folder, name), 'utf8'))
+          .join('')
+          .split('\n').length === 41,
+      { what: 'all lines are kept' },
+    )
     expect(readFileSync(join(folder, `error.${date}.ndjson`), 'utf8')).toBe('{"msg":"ü"}\n{"msg":"second"}\n')
     for (const name of readdirSync(folder)) expect(statSync(join(folder, name)).size).toBeLessThanOrEqual(1_024)
     expect(readdirSync(folder)).toContain(`info.${date}.1.ndjson`)
@@ -269,7 +282,9 @@ sinks:
       expect(statSync(join(dir.path, 'sockets')).mode & 0o077).toBe(0)
       await using app = await runApp('count.mjs', { args: ['5'], env: { SPILLWAY_COLLECTOR: `ipc://${path}` } })
       expect(app.code).toBe(0)
-      await until(() => keptLines(join(dir.path, 'data', 'logs', 'counted')).length === (round === 'first' ? 5 : 10), { what: 'the lines are kept' })
+      await until(() => keptLines(join(dir.path, 'data', 'logs', 'counted')).length === (round === 'first' ? 5 : 10), {
+        what: 'the lines are kept',
+      })
     }
   })
 

@@ -13,7 +13,11 @@ import { HandMadeAgent } from './hand-made-agent.ts'
 const topic = logTopic('info', 'hand')
 const numbered = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => `{"n":${from + i}}`)
 
-async function statusWhen(collector: TestCollector, what: string, condition: (status: CollectorStatus) => boolean): Promise<CollectorStatus> {
+async function statusWhen(
+  collector: TestCollector,
+  what: string,
+  condition: (status: CollectorStatus) => boolean,
+): Promise<CollectorStatus> {
   return until(
     async () => {
       const status = await collector.status()
@@ -47,7 +51,14 @@ test('status.json has the documented shape, and nothing of it is missing', async
       },
     ],
     sinks: {
-      files: { type: 'file', topics: ['log.>'], written: 3, dropped: 0, pendingBytes: 0, where: expect.stringContaining(collector.dir) as string },
+      files: {
+        type: 'file',
+        topics: ['log.>'],
+        written: 3,
+        dropped: 0,
+        pendingBytes: 0,
+        where: expect.stringContaining(collector.dir) as string,
+      },
     },
     ingest: expect.objectContaining({ frames: 2, bytes: expect.any(Number) as number, refused: {}, turnedAway: 0 }) as unknown,
   })
@@ -110,7 +121,11 @@ describe.concurrent('an agent that', () => {
     expect(agent.asked).toEqual([])
     // Late, and no longer believed.
     await agent.lines(topic, 5, numbered(5, 8))
-    const later = await statusWhen(collector, 'the late ones are counted', (now) => topicOf(now, agent)?.late === 3 && now.totals.delivered === 7)
+    const later = await statusWhen(
+      collector,
+      'the late ones are counted',
+      (now) => topicOf(now, agent)?.late === 3 && now.totals.delivered === 7,
+    )
     expect(later.totals).toMatchObject({ accepted: 10, delivered: 7, lost: { ring_evicted: 3 }, inFlight: 0 })
     await until(() => agent.acknowledged(topic) === 10, { what: 'what is final is acknowledged' })
   })
@@ -199,7 +214,11 @@ describe('hostile messages', () => {
     ['no records', [topic, array(1, head.origin, 0, 0, 1, 1, body)], 'bounds'],
     ['too many records', [topic, array(1, head.origin, 0, 4_097, 1, 1, body)], 'bounds'],
     ['a number at 2^53', [topic, array(1, head.origin, 2 ** 53, 1, 1, 1, body)], 'bounds|layout|truncated'],
-    ['a number of 2^64-1', [topic, encode([1, head.origin, 2n ** 64n - 1n, 1, 1, 1, body], { useBigInt64: true })], 'bounds|layout|truncated'],
+    [
+      'a number of 2^64-1',
+      [topic, encode([1, head.origin, 2n ** 64n - 1n, 1, 1, 1, body], { useBigInt64: true })],
+      'bounds|layout|truncated',
+    ],
     ['a negative number', [topic, array(1, head.origin, -1, 1, 1, 1, body)], 'bounds|layout|truncated'],
     ['half a number', [topic, array(1, head.origin, 0.5, 1, 1, 1, body)], 'bounds|layout|truncated'],
     ['no number', [topic, array(1, head.origin, Number.NaN, 1, 1, 1, body)], 'bounds|layout|truncated'],
@@ -207,8 +226,16 @@ describe('hostile messages', () => {
     ['more lines than it says', [topic, array(1, head.origin, 0, 1, 1, 1, Buffer.from('a\nb\n'))], 'lines'],
     ['a line without its end', [topic, array(1, head.origin, 0, 1, 1, 1, Buffer.from('a'))], 'lines'],
     ['a manifest that is none', [sysTopic('hand', 'manifest'), array(1, head.origin, 0, 1, 1, 4, 'hello')], 'manifest'],
-    ['a manifest with impossible numbers', [sysTopic('hand', 'manifest'), array(1, head.origin, 0, 1, 1, 4, { n: 0, every: 1, topics: { [topic]: [9, 1, 1, 1, 0, 0] } })], 'manifest'],
-    ['a manifest with a topic that is none', [sysTopic('hand', 'manifest'), array(1, head.origin, 0, 1, 1, 4, { n: 0, every: 1, topics: { '../..': [0, 1, 1, 1, 0, 0] } })], 'manifest'],
+    [
+      'a manifest with impossible numbers',
+      [sysTopic('hand', 'manifest'), array(1, head.origin, 0, 1, 1, 4, { n: 0, every: 1, topics: { [topic]: [9, 1, 1, 1, 0, 0] } })],
+      'manifest',
+    ],
+    [
+      'a manifest with a topic that is none',
+      [sysTopic('hand', 'manifest'), array(1, head.origin, 0, 1, 1, 4, { n: 0, every: 1, topics: { '../..': [0, 1, 1, 1, 0, 0] } })],
+      'manifest',
+    ],
     ['a manifest of arrays in arrays', [sysTopic('hand', 'manifest'), array(1, head.origin, 0, 1, 1, 4, nested(90))], 'layout|manifest'],
   ]
 
@@ -256,7 +283,10 @@ describe('hostile messages', () => {
     await hostile.lines(dirty, 2 ** 52, ['x'])
     await hostile.lines(dirty, 1_000_000_000, ['x'])
     for (let n = 0; n < 5_000; n += 1) await hostile.lines(dirty, 1_000_000_002 + 2 * n, ['x'])
-    await hostile.manifest({ topics: { [dirty]: { lead: Number.MAX_SAFE_INTEGER, sent: Number.MAX_SAFE_INTEGER } }, everyMs: Number.MAX_SAFE_INTEGER })
+    await hostile.manifest({
+      topics: { [dirty]: { lead: Number.MAX_SAFE_INTEGER, sent: Number.MAX_SAFE_INTEGER } },
+      everyMs: Number.MAX_SAFE_INTEGER,
+    })
     await honest.lines(clean, 10, numbered(10, 20))
     const status = await statusWhen(collector, 'all of it is taken', ({ totals }) => totals.delivered === 20 + 5_001)
     expect(status.ingest.turnedAway).toBe(2)

@@ -1,6 +1,14 @@
 import { join, resolve } from 'node:path'
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import { type CollectorConfig, type ConfigOverrides, configBytesMax, defaultDir, issueLines, readConfig, requireConfig } from '../../collector/config.ts'
+import {
+  type CollectorConfig,
+  type ConfigOverrides,
+  configBytesMax,
+  defaultDir,
+  issueLines,
+  readConfig,
+  requireConfig,
+} from '../../collector/config.ts'
 import { SpillwayError } from '../../wire/spillway-error.ts'
 
 afterEach(() => vi.unstubAllEnvs())
@@ -36,7 +44,9 @@ describe('defaults', () => {
           http: { host: '127.0.0.1', port: 7700 },
         },
         subscribe: ['log.>', 'metric.>'],
-        sinks: { files: { type: 'file', topics: ['log.>'], path: 'spillway-data/logs/{service}/{date}.ndjson', rotateBytes: 100 * 2 ** 20 } },
+        sinks: {
+          files: { type: 'file', topics: ['log.>'], path: 'spillway-data/logs/{service}/{date}.ndjson', rotateBytes: 100 * 2 ** 20 },
+        },
         insecure: false,
       },
     })
@@ -70,25 +80,59 @@ sinks:
 
 describe('every key does something', () => {
   // Every key of the schema, and what it changes. A key that is read and then ignored is worse than one that is refused.
-  const effects: Record<string, { readonly text: string; readonly effect: (read: typeof defaults) => unknown; readonly becomes: unknown }> = {
-    dir: { text: 'dir: /var/spill', effect: (read) => [read.dir, read.sinks], becomes: ['/var/spill', { files: expect.objectContaining({ path: '/var/spill/logs/{service}/{date}.ndjson' }) as unknown }] },
-    'listen.data': { text: 'listen: { data: tcp://127.0.0.1:9001 }', effect: (read) => [read.listen.data, read.listen.control, read.listen.tail], becomes: ['tcp://127.0.0.1:9001', 'tcp://127.0.0.1:9002', 'tcp://127.0.0.1:9003'] },
-    'listen.control': { text: 'listen: { control: tcp://127.0.0.1:9002 }', effect: (read) => [read.listen.data, read.listen.control], becomes: ['tcp://127.0.0.1:7701', 'tcp://127.0.0.1:9002'] },
-    'listen.tail': { text: 'listen: { tail: ipc:///tmp/t }', effect: (read) => read.listen.tail, becomes: 'ipc:///tmp/t' },
-    'listen.http': { text: 'listen: { http: off }', effect: (read) => read.listen.http, becomes: 'off' },
-    subscribe: { text: 'subscribe: [log.error.>]', effect: (read) => read.subscribe, becomes: ['log.error.>'] },
-    insecure: { text: 'insecure: true', effect: (read) => read.insecure, becomes: true },
-    sinks: { text: 'sinks: {}', effect: (read) => read.sinks, becomes: {} },
-    'sinks.*.type': { text: 'sinks: { a: { type: stdout } }', effect: (read) => read.sinks, becomes: { a: { type: 'stdout', topics: ['log.>'] } } },
-    'sinks.*.topics': { text: 'sinks: { a: { type: stdout, topics: [log.warn.>] } }', effect: (read) => read.sinks['a']?.topics, becomes: ['log.warn.>'] },
-    'sinks.*.path': { text: "sinks: { a: { type: file, path: '/logs/{level}.ndjson' } }", effect: (read) => read.sinks['a'], becomes: expect.objectContaining({ path: '/logs/{level}.ndjson' }) as unknown },
-    'sinks.*.rotate.size': { text: 'sinks: { a: { type: file, rotate: { size: 2KiB } } }', effect: (read) => read.sinks['a'], becomes: expect.objectContaining({ rotateBytes: 2_048 }) as unknown },
-    // The date in the path is what makes a new file each day; the key holds the path to it.
-    'sinks.*.rotate.every': { text: 'sinks: { a: { type: file, path: /logs/one.ndjson, rotate: { every: day } } }', effect: () => undefined, becomes: 'an error' },
-  }
+  const effects: Record<string, { readonly text: string; readonly effect: (read: typeof defaults) => unknown; readonly becomes: unknown }> =
+    {
+      dir: {
+        text: 'dir: /var/spill',
+        effect: (read) => [read.dir, read.sinks],
+        becomes: ['/var/spill', { files: expect.objectContaining({ path: '/var/spill/logs/{service}/{date}.ndjson' }) as unknown }],
+      },
+      'listen.data': {
+        text: 'listen: { data: tcp://127.0.0.1:9001 }',
+        effect: (read) => [read.listen.data, read.listen.control, read.listen.tail],
+        becomes: ['tcp://127.0.0.1:9001', 'tcp://127.0.0.1:9002', 'tcp://127.0.0.1:9003'],
+      },
+      'listen.control': {
+        text: 'listen: { control: tcp://127.0.0.1:9002 }',
+        effect: (read) => [read.listen.data, read.listen.control],
+        becomes: ['tcp://127.0.0.1:7701', 'tcp://127.0.0.1:9002'],
+      },
+      'listen.tail': { text: 'listen: { tail: ipc:///tmp/t }', effect: (read) => read.listen.tail, becomes: 'ipc:///tmp/t' },
+      'listen.http': { text: 'listen: { http: off }', effect: (read) => read.listen.http, becomes: 'off' },
+      subscribe: { text: 'subscribe: [log.error.>]', effect: (read) => read.subscribe, becomes: ['log.error.>'] },
+      insecure: { text: 'insecure: true', effect: (read) => read.insecure, becomes: true },
+      sinks: { text: 'sinks: {}', effect: (read) => read.sinks, becomes: {} },
+      'sinks.*.type': {
+        text: 'sinks: { a: { type: stdout } }',
+        effect: (read) => read.sinks,
+        becomes: { a: { type: 'stdout', topics: ['log.>'] } },
+      },
+      'sinks.*.topics': {
+        text: 'sinks: { a: { type: stdout, topics: [log.warn.>] } }',
+        effect: (read) => read.sinks['a']?.topics,
+        becomes: ['log.warn.>'],
+      },
+      'sinks.*.path': {
+        text: "sinks: { a: { type: file, path: '/logs/{level}.ndjson' } }",
+        effect: (read) => read.sinks['a'],
+        becomes: expect.objectContaining({ path: '/logs/{level}.ndjson' }) as unknown,
+      },
+      'sinks.*.rotate.size': {
+        text: 'sinks: { a: { type: file, rotate: { size: 2KiB } } }',
+        effect: (read) => read.sinks['a'],
+        becomes: expect.objectContaining({ rotateBytes: 2_048 }) as unknown,
+      },
+      // The date in the path is what makes a new file each day; the key holds the path to it.
+      'sinks.*.rotate.every': {
+        text: 'sinks: { a: { type: file, path: /logs/one.ndjson, rotate: { every: day } } }',
+        effect: () => undefined,
+        becomes: 'an error',
+      },
+    }
 
   test.each(Object.entries(effects))('%s', (key, { text, effect, becomes }) => {
-    if (becomes === 'an error') return expect(errors(text)).toEqual([`${file}:1:68: sinks.a.rotate.every: a new file each day needs {date} in the path`])
+    if (becomes === 'an error')
+      return expect(errors(text)).toEqual([`${file}:1:68: sinks.a.rotate.every: a new file each day needs {date} in the path`])
     expect(effect(defaults)).not.toEqual(becomes)
     expect(effect(config(text))).toEqual(becomes)
     expect(key).not.toBe('')
@@ -96,7 +140,14 @@ describe('every key does something', () => {
 
   test('and the list above is complete: the messages for an unknown key name no other', () => {
     const known = (text: string) => /known here: (.*)$/.exec(errors(text)[0] ?? '')?.[1]?.split(', ')
-    const at = (prefix: string) => [...new Set(Object.keys(effects).filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length).split('.')[0]))].sort()
+    const at = (prefix: string) =>
+      [
+        ...new Set(
+          Object.keys(effects)
+            .filter((key) => key.startsWith(prefix))
+            .map((key) => key.slice(prefix.length).split('.')[0]),
+        ),
+      ].sort()
     expect(known('qqqqqqqqqq: 1')?.sort()).toEqual(at(''))
     expect(known('listen: { qqqqqqqqqq: 1 }')?.sort()).toEqual(at('listen.'))
     expect(known('sinks: { a: { type: file, qqqqqqqqqq: 1 } }')?.sort()).toEqual(at('sinks.*.'))
@@ -119,7 +170,10 @@ describe('an unknown key is refused with the nearest known one, its line and its
     ['sinks:\n  files:\n    type: file\n    topic: [log.>]', 'spillway.yaml:4:5: sinks.files.topic: unknown key; did you mean "topics"?'],
     ['sinks: { a: { type: file, rotate: { sise: 1MiB } } }', 'spillway.yaml:1:37: sinks.a.rotate.sise: unknown key; did you mean "size"?'],
     ['spool: {}', 'spillway.yaml:1:1: spool: unknown key; known here: dir, listen, subscribe, sinks, insecure'],
-    ['sinks: { a: { type: file, compress: gzip } }', 'spillway.yaml:1:27: sinks.a.compress: unknown key; known here: type, topics, path, rotate'],
+    [
+      'sinks: { a: { type: file, compress: gzip } }',
+      'spillway.yaml:1:27: sinks.a.compress: unknown key; known here: type, topics, path, rotate',
+    ],
   ])('%j', (text, message) => expect(errors(text)).toEqual([message]))
 
   test('a key of one type of sink is none of another', () => {
@@ -141,24 +195,52 @@ describe('an unknown key is refused with the nearest known one, its line and its
 
 describe('what is wrong is told where it stands, with what was expected', () => {
   test.each([
-    ['a bad endpoint', 'listen:\n  data: 127.0.0.1:7701', /^spillway\.yaml:2:9: listen\.data: expected tcp:\/\/HOST:PORT .*did you mean "tcp:\/\/127\.0\.0\.1:7701"\?$/],
+    [
+      'a bad endpoint',
+      'listen:\n  data: 127.0.0.1:7701',
+      /^spillway\.yaml:2:9: listen\.data: expected tcp:\/\/HOST:PORT .*did you mean "tcp:\/\/127\.0\.0\.1:7701"\?$/,
+    ],
     ['a port that is none', 'listen: { http: 127.0.0.1:99999 }', /^spillway\.yaml:1:17: listen\.http: expected HOST:PORT/],
     ['no room behind the data port', 'listen: { data: tcp://127.0.0.1:65534 }', /^spillway\.yaml:1:17: listen\.data: .*65536/],
     ['a bad pattern', 'subscribe:\n  - log.>\n  - log..x', /^spillway\.yaml:3:5: subscribe\.1: pattern "log\.\.x"/],
     ['no pattern', 'subscribe: []', /^spillway\.yaml:1:12: subscribe: /],
     ['a pattern that is a number', 'subscribe: [7]', /^spillway\.yaml:1:13: subscribe\.0: .*expected string/],
     ['one pattern where a list is expected', 'subscribe: log.>', /^spillway\.yaml:1:12: subscribe: .*expected array/],
-    ['a bad size', 'sinks: { a: { type: file, rotate: { size: 100 potatoes } } }', /^spillway\.yaml:1:43: sinks\.a\.rotate\.size: expected a size of at least 1KiB, such as 100MiB, got "100 potatoes"$/],
+    [
+      'a bad size',
+      'sinks: { a: { type: file, rotate: { size: 100 potatoes } } }',
+      /^spillway\.yaml:1:43: sinks\.a\.rotate\.size: expected a size of at least 1KiB, such as 100MiB, got "100 potatoes"$/,
+    ],
     ['a size too small', 'sinks: { a: { type: file, rotate: { size: 3 } } }', /^spillway\.yaml:1:43: sinks\.a\.rotate\.size: .*got 3$/],
     ['another interval', 'sinks: { a: { type: file, rotate: { every: hour } } }', /^spillway\.yaml:1:44: sinks\.a\.rotate\.every: .*"day"/],
-    ['a bad placeholder', "sinks: { a: { type: file, path: 'x/{servcie}.ndjson' } }", /^spillway\.yaml:1:33: sinks\.a\.path: \{servcie\} is not known here; there are \{service\}, \{level\} and \{date\}$/],
-    ['a folder for a path', 'sinks: { a: { type: file, path: logs/ } }', /^spillway\.yaml:1:33: sinks\.a\.path: expected the path of a file/],
-    ['another type of sink', 'sinks:\n  a: { type: kafka }', /^spillway\.yaml:2:14: sinks\.a\.type: expected one of file, stdout; got "kafka"$/],
+    [
+      'a bad placeholder',
+      "sinks: { a: { type: file, path: 'x/{servcie}.ndjson' } }",
+      /^spillway\.yaml:1:33: sinks\.a\.path: \{servcie\} is not known here; there are \{service\}, \{level\} and \{date\}$/,
+    ],
+    [
+      'a folder for a path',
+      'sinks: { a: { type: file, path: logs/ } }',
+      /^spillway\.yaml:1:33: sinks\.a\.path: expected the path of a file/,
+    ],
+    [
+      'another type of sink',
+      'sinks:\n  a: { type: kafka }',
+      /^spillway\.yaml:2:14: sinks\.a\.type: expected one of file, stdout; got "kafka"$/,
+    ],
     ['a sink without a type', 'sinks: { a: {} }', /^spillway\.yaml:1:13: sinks\.a\.type: expected one of file, stdout/],
     ['a sink that is none', 'sinks: { a: 7 }', /^spillway\.yaml:1:13: sinks\.a: /],
     ['sinks in a list', 'sinks: [{ type: file }]', /^spillway\.yaml:1:8: sinks: /],
-    ['a sink without a good name', 'sinks: { "a\\e[31mb": { type: file } }', /^spillway\.yaml:1:10: sinks\.a\\u001b\[31mb: expected a name of letters/],
-    ['two sinks in the same files', 'sinks: { a: { type: file }, b: { type: file } }', /^spillway\.yaml:1:32: sinks\.b\.path: sinks\.a writes to the same files$/],
+    [
+      'a sink without a good name',
+      'sinks: { "a\\e[31mb": { type: file } }',
+      /^spillway\.yaml:1:10: sinks\.a\\u001b\[31mb: expected a name of letters/,
+    ],
+    [
+      'two sinks in the same files',
+      'sinks: { a: { type: file }, b: { type: file } }',
+      /^spillway\.yaml:1:32: sinks\.b\.path: sinks\.a writes to the same files$/,
+    ],
     ['a word for a truth', 'insecure: perhaps', /^spillway\.yaml:1:11: insecure: .*expected boolean/],
     ['a list for a file', '- a\n- b', /^spillway\.yaml:1:1: file: .*expected object/],
     ['a word for a file', 'hello', /^spillway\.yaml:1:1: file: .*expected object/],
@@ -194,11 +276,22 @@ sinks:
 
 describe('YAML made to hurt', () => {
   test.each([
-    ['aliases that multiply', `a: &a [x,x,x,x,x,x,x,x,x]\n${'bcdefghij'.split('').map((name, i) => `${name}: &${name} [${Array(9).fill(`*${'abcdefghij'[i]}`).join(',')}]`).join('\n')}\n`],
+    [
+      'aliases that multiply',
+      `a: &a [x,x,x,x,x,x,x,x,x]\n${'bcdefghij'
+        .split('')
+        .map((name, i) => `${name}: &${name} [${Array(9).fill(`*${'abcdefghij'[i]}`).join(',')}]`)
+        .join('\n')}\n`,
+    ],
     ['an alias of itself', 'sinks: &a { x: *a }'],
     ['brackets without end', '['.repeat(configBytesMax)],
     ['braces without end', `a: ${'{x: '.repeat(configBytesMax / 8)}`],
-    ['as many keys as fit', Array.from({ length: configBytesMax / 7 }, (_, i) => `k${i}:`).join('\n').slice(0, configBytesMax)],
+    [
+      'as many keys as fit',
+      Array.from({ length: configBytesMax / 7 }, (_, i) => `k${i}:`)
+        .join('\n')
+        .slice(0, configBytesMax),
+    ],
     ['more than anybody writes', `dir: ${'x'.repeat(configBytesMax)}`],
   ])('%s: an error, and soon', (_what, text) => {
     const startedAtMs = performance.now()
@@ -208,16 +301,18 @@ describe('YAML made to hurt', () => {
 })
 
 describe('the environment', () => {
-  test('fills in ${NAME}, also within a word, and never as YAML', () => {
+  test(`fills in \${NAME}, also within a word, and never as YAML`, () => {
     vi.stubEnv('SPILL_TEST_DIR', 'data}: [x')
     vi.stubEnv('SPILL_TEST_PORT', '7900')
-    const read = config('dir: /x/${SPILL_TEST_DIR}/y\nlisten: { data: "tcp://127.0.0.1:${SPILL_TEST_PORT}" }')
+    const read = config(`dir: /x/\${SPILL_TEST_DIR}/y\nlisten: { data: "tcp://127.0.0.1:\${SPILL_TEST_PORT}" }`)
     expect(read.dir).toBe('/x/data}: [x/y')
     expect(read.listen.control).toBe('tcp://127.0.0.1:7901')
   })
 
   test('that lacks a name is an error at the place of the name', () => {
-    expect(errors('dir: x\nlisten:\n  http: ${SPILL_TEST_UNSET}')).toEqual(['spillway.yaml:3:9: environment: ${SPILL_TEST_UNSET} is not set'])
+    expect(errors(`dir: x\nlisten:\n  http: \${SPILL_TEST_UNSET}`)).toEqual([
+      `spillway.yaml:3:9: environment: \${SPILL_TEST_UNSET} is not set`,
+    ])
   })
 })
 
@@ -225,7 +320,10 @@ describe('the command line wins over the file', () => {
   const text = 'dir: a\nlisten: { data: tcp://127.0.0.1:8001, control: tcp://127.0.0.1:9002, http: 127.0.0.1:9000 }\nsubscribe: [log.>]'
 
   test('--dir moves the default files too', () => {
-    expect(config(text, { dir: 'b' })).toMatchObject({ dir: 'b', sinks: { files: { path: join('b', 'logs', '{service}', '{date}.ndjson') } } })
+    expect(config(text, { dir: 'b' })).toMatchObject({
+      dir: 'b',
+      sinks: { files: { path: join('b', 'logs', '{service}', '{date}.ndjson') } },
+    })
   })
 
   test('--listen takes control and tail along', () => {

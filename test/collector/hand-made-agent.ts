@@ -11,6 +11,11 @@ import { until } from '../support/until.ts'
 const pollMs = 10
 let agents = 0
 
+function newOrigin(): string {
+  agents += 1
+  return `hand-made-${String(agents).padStart(6, '0')}`
+}
+
 export interface Told {
   readonly topics?: Readonly<Record<string, Partial<ManifestTopic> & { readonly lead: number }>>
   readonly final?: boolean
@@ -32,7 +37,12 @@ export class HandMadeAgent implements AsyncDisposable {
   private constructor(context: Context, service: string, origin: string) {
     this.origin = origin
     this.service = service
-    this.#data = openSocket(context, XPublisher, { sendHighWaterMark: 100_000, receiveTimeout: pollMs, maxMessageSize: controlBytesMax, linger: 1_000 })
+    this.#data = openSocket(context, XPublisher, {
+      sendHighWaterMark: 100_000,
+      receiveTimeout: pollMs,
+      maxMessageSize: controlBytesMax,
+      linger: 1_000,
+    })
     this.#control = openSocket(context, Subscriber, { receiveTimeout: pollMs, maxMessageSize: controlBytesMax })
     this.#loops = [this.#hearData(), this.#hearControl()]
   }
@@ -40,7 +50,7 @@ export class HandMadeAgent implements AsyncDisposable {
   /** Resolves once the collector's subscriptions have arrived. */
   static async connect(
     collector: { readonly data: string; readonly control: string },
-    { service = 'hand', origin = `hand-made-${String((agents += 1)).padStart(6, '0')}` }: { service?: string; origin?: string } = {},
+    { service = 'hand', origin = newOrigin() }: { service?: string; origin?: string } = {},
   ): Promise<HandMadeAgent> {
     const agent = new HandMadeAgent(privateContext(), service, origin)
     agent.#control.subscribe(origin)

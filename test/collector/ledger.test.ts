@@ -247,19 +247,37 @@ describe('ten thousand origins', () => {
 describe('the books add up', () => {
   const numbers = fc.integer({ min: 0, max: 300 })
   const step = fc.oneof(
-    fc.record({ do: fc.constant('receive' as const), origin: fc.integer({ min: 0, max: 2 }), name: fc.integer({ min: 0, max: 1 }), seq: numbers, count: fc.integer({ min: 1, max: 40 }) }),
+    fc.record({
+      do: fc.constant('receive' as const),
+      origin: fc.integer({ min: 0, max: 2 }),
+      name: fc.integer({ min: 0, max: 1 }),
+      seq: numbers,
+      count: fc.integer({ min: 1, max: 40 }),
+    }),
     fc.record({
       do: fc.constant('announce' as const),
       origin: fc.integer({ min: 0, max: 2 }),
       name: fc.integer({ min: 0, max: 1 }),
       lead: numbers,
-      cuts: fc.tuple(fc.double({ min: 0, max: 1, noNaN: true }), fc.double({ min: 0, max: 1, noNaN: true }), fc.double({ min: 0, max: 1, noNaN: true })),
+      cuts: fc.tuple(
+        fc.double({ min: 0, max: 1, noNaN: true }),
+        fc.double({ min: 0, max: 1, noNaN: true }),
+        fc.double({ min: 0, max: 1, noNaN: true }),
+      ),
       final: fc.boolean(),
       gone: fc.option(fc.tuple(numbers, fc.integer({ min: 1, max: 100 })), { nil: undefined }),
     }),
-    fc.record({ do: fc.constant('tick' as const), afterMs: fc.constantFrom(10, 100, 300, 2_500, 40_000, 700_000), isRefused: fc.boolean() }),
+    fc.record({
+      do: fc.constant('tick' as const),
+      afterMs: fc.constantFrom(10, 100, 300, 2_500, 40_000, 700_000),
+      isRefused: fc.boolean(),
+    }),
     fc.record({ do: fc.constant('commit' as const), isStuck: fc.boolean() }),
-    fc.record({ do: fc.constant('huge' as const), seq: fc.constantFrom(2 ** 53 - 50, 2 ** 40, 2 ** 33), count: fc.integer({ min: 1, max: 40 }) }),
+    fc.record({
+      do: fc.constant('huge' as const),
+      seq: fc.constantFrom(2 ** 53 - 50, 2 ** 40, 2 ** 33),
+      count: fc.integer({ min: 1, max: 40 }),
+    }),
   )
 
   test('after every step of any sequence: accepted = delivered + lost + in flight, none of them negative', () => {
@@ -286,7 +304,11 @@ describe('the books add up', () => {
             const about = logTopic('info', 'shop', `n${it.name}`)
             const [trail = 0, sent = 0, resume = 0] = it.cuts.map((cut) => Math.floor(cut * it.lead))
             const gone = it.gone === undefined ? [] : [{ topic: about, from: it.gone[0], to: it.gone[0] + it.gone[1] }]
-            ledger.announce(`origin-00000000${it.origin}`, manifest({ [about]: { lead: it.lead, trail, sent, resume } }, { final: it.final, gone }), nowMs)
+            ledger.announce(
+              `origin-00000000${it.origin}`,
+              manifest({ [about]: { lead: it.lead, trail, sent, resume } }, { final: it.final, gone }),
+              nowMs,
+            )
           } else if (it.do === 'tick') {
             nowMs += it.afterMs
             ledger.tick(nowMs, () => it.isRefused)

@@ -85,9 +85,9 @@ export function startNode(
 /** Starts one of test/apps. */
 export function startApp(
   app: string,
-  options: { readonly args?: readonly string[]; readonly env?: Record<string, string> } = {},
+  options: { readonly args?: readonly string[]; readonly nodeArgs?: readonly string[]; readonly env?: Record<string, string> } = {},
 ): RunningProcess {
-  return startNode([join(appsDir, app), ...(options.args ?? [])], options)
+  return startNode([...(options.nodeArgs ?? []), join(appsDir, app), ...(options.args ?? [])], options)
 }
 
 /** Runs one of test/apps to its end. */

@@ -1,6 +1,6 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import fastify from 'fastify'
+import fastify, { type FastifyInstance } from 'fastify'
 import {
   type DestinationStream,
   type Logger,
@@ -274,9 +274,9 @@ describe('what pino makes is what is kept, byte for byte', () => {
   test.each(['logger: { stream }', 'loggerInstance'])('with Fastify, %s', async (how) => {
     const service = nextService()
     const record = recorded({ service, collector: collector.data })
-    const app =
+    const app: FastifyInstance =
       how === 'loggerInstance'
-        ? fastify({ loggerInstance: pino({ name: 'web' }, record.stream) })
+        ? (fastify({ loggerInstance: pino({ name: 'web' }, record.stream) }) as unknown as FastifyInstance)
         : fastify({ logger: { stream: record.stream } })
     app.get('/', async (request) => {
       request.log.warn({ from: 'handler' }, 'inside')

@@ -1,5 +1,5 @@
 /** What docs/WIRE.md says, held against the sources; and its clients, run as they stand there. */
-import { spawn, spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { decode } from '@msgpack/msgpack'

@@ -4,7 +4,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { FileSink } from '../../../collector/sinks/file-sink.ts'
 import { LogPath } from '../../../collector/sinks/log-path.ts'
-import { openFilesMax, sinkPendingBytesMax } from '../../../wire/limits.ts'
+import { openFilesMax, sinkCrowdedBytes, sinkPendingBytesMax } from '../../../wire/limits.ts'
 import { compilePatterns } from '../../../wire/pattern.ts'
 import { logTopic, type Topic } from '../../../wire/topic.ts'
 import { tempDir } from '../../support/processes.ts'
@@ -20,7 +20,8 @@ function fileSink(dir: string, rotateBytes: number = 1e9) {
     rotateBytes,
     onTrouble: (message) => troubles.push(message),
   })
-  const write = (topic: Topic, ...lines: readonly string[]) => sink.write(topic, Buffer.from(lines.map((line) => `${line}\n`).join('')), lines.length)
+  const write = (topic: Topic, ...lines: readonly string[]) =>
+    sink.write(topic, Buffer.from(lines.map((line) => `${line}\n`).join('')), lines.length)
   const kept = (service: string) => readFileSync(join(dir, service, 'kept.ndjson'), 'utf8')
   return { sink, troubles, write, kept }
 }
@@ -38,33 +39,36 @@ function openUnder(dir: string): number {
   }).length
 }
 
-test.skipIf(process.platform !== 'linux')('three hundred services at once stay under the cap of open files, and nothing is lost', async () => {
-  await using dir = await tempDir()
-  const { sink, write, kept } = fileSink(dir.path)
-  let openMost = 0
-  const rounds = 12
-  for (let round = 0; round < rounds; round += 1) {
-    for (let i = 0; i < 300; i += 1) write(service(i), `${round} of ${i}`)
-    let isDone = false
-    const flushed = sink.flush().then((stuck) => {
-      isDone = true
-      return stuck
-    })
-    while (!isDone) {
-      openMost = Math.max(openMost, openUnder(dir.path))
-      await turn()
+test.skipIf(process.platform !== 'linux')(
+  'three hundred services at once stay under the cap of open files, and nothing is lost',
+  async () => {
+    await using dir = await tempDir()
+    const { sink, write, kept } = fileSink(dir.path)
+    let openMost = 0
+    const rounds = 12
+    for (let round = 0; round < rounds; round += 1) {
+      for (let i = 0; i < 300; i += 1) write(service(i), `${round} of ${i}`)
+      let isDone = false
+      const flushed = sink.flush().then((stuck) => {
+        isDone = true
+        return stuck
+      })
+      while (!isDone) {
+        openMost = Math.max(openMost, openUnder(dir.path))
+        await turn()
+      }
+      expect(await flushed).toEqual(new Set())
     }
-    expect(await flushed).toEqual(new Set())
-  }
-  expect(openMost).toBeGreaterThan(openFilesMax / 2)
-  expect(openMost).toBeLessThanOrEqual(openFilesMax)
-  await sink.close(1_000)
-  expect(openUnder(dir.path)).toBe(0)
-  for (let i = 0; i < 300; i += 1) {
-    expect(kept(`s${i}`)).toBe(Array.from({ length: rounds }, (_, round) => `${round} of ${i}\n`).join(''))
-  }
-  expect(sink.status()).toMatchObject({ written: 300 * rounds, pendingBytes: 0, error: undefined })
-})
+    expect(openMost).toBeGreaterThan(openFilesMax / 2)
+    expect(openMost).toBeLessThanOrEqual(openFilesMax)
+    await sink.close(1_000)
+    expect(openUnder(dir.path)).toBe(0)
+    for (let i = 0; i < 300; i += 1) {
+      expect(kept(`s${i}`)).toBe(Array.from({ length: rounds }, (_, round) => `${round} of ${i}\n`).join(''))
+    }
+    expect(sink.status()).toMatchObject({ written: 300 * rounds, pendingBytes: 0, error: undefined })
+  },
+)
 
 test('writes by itself, soon, without being told to', async () => {
   await using dir = await tempDir()
@@ -117,6 +121,21 @@ describe('one file that cannot be written', () => {
     await sink.close(1_000)
   })
 
+  test('does not make the sink crowded for the others', async () => {
+    await using dir = await tempDir()
+    const { sink, write, kept } = await withSymlink(dir.path)
+    const lines = Buffer.from(`${'x'.repeat(99)}\n`.repeat((2 * sinkCrowdedBytes) / 100))
+    sink.write(service(0), lines, lines.length / 100)
+    expect(sink.roomier()).toBeInstanceOf(Promise)
+    await sink.flush()
+    expect(sink.status().pendingBytes).toBe(lines.length)
+    expect(sink.roomier()).toBeUndefined()
+    write(service(1), 'good')
+    await sink.flush()
+    expect(kept('s1')).toBe('good\n')
+    await sink.close(0)
+  })
+
   test('is full for its own topic before the sink is full for all', async () => {
     await using dir = await tempDir()
     const { sink } = await withSymlink(dir.path)
@@ -152,7 +171,9 @@ test('reopened while it writes, it splits no line and loses none', async () => {
   await sink.flush()
   await sink.close(1_000)
   expect(moved).toBe(9)
-  const texts = [...Array.from({ length: moved }, (_, i) => `moved-${i + 1}`), 'kept.ndjson'].map((name) => readFileSync(join(folder, name), 'utf8'))
+  const texts = [...Array.from({ length: moved }, (_, i) => `moved-${i + 1}`), 'kept.ndjson'].map((name) =>
+    readFileSync(join(folder, name), 'utf8'),
+  )
   for (const text of texts) expect(text === '' || text.endsWith('\n')).toBe(true)
   const lines = texts.flatMap((text) => text.split('\n').slice(0, -1))
   expect(lines).toEqual(Array.from({ length: 3_000 }, (_, n) => `${n} ${'x'.repeat(n % 500)}`))

@@ -118,7 +118,11 @@ describe('rotation by size', () => {
 
   test('fills a file to its last byte, and no further', async () => {
     const line = 'x'.repeat(99)
-    const { texts } = await rotated(1_000, Array.from({ length: 21 }, () => line), 21)
+    const { texts } = await rotated(
+      1_000,
+      Array.from({ length: 21 }, () => line),
+      21,
+    )
     expect(texts.map((text) => text.length)).toEqual([1_000, 1_000, 100])
   })
 
@@ -255,7 +259,12 @@ test.skipIf(!canMount)('a full disk leaves no torn line behind, and what did not
   const kept = readFileSync(path, 'utf8')
   // The disk was filled in the middle of a line.
   expect(kept.length).toBeGreaterThan(100_000)
-  expect(lines.map((line) => `${line}\n`).join('').startsWith(kept)).toBe(true)
+  expect(
+    lines
+      .map((line) => `${line}\n`)
+      .join('')
+      .startsWith(kept),
+  ).toBe(true)
   expect(kept.endsWith('\n')).toBe(true)
   // Moved while the disk was full: still no line is in two pieces.
   renameSync(path, `${path}.moved`)

@@ -87,7 +87,7 @@ describe('a segment', () => {
           expect(join(root, segment)).toBe(`${root}/${segment}`)
         }
         // UTF-8 has no form for half a surrogate pair; two of them are one name.
-        expect(safeSegment(one) === safeSegment(other)).toBe(one.toWellFormed() === other.toWellFormed())
+        expect(safeSegment(one) === safeSegment(other)).toBe(Buffer.from(one).equals(Buffer.from(other)))
       }),
       { numRuns: 3_000 },
     )

@@ -1,0 +1,16 @@
+// Logs numbered lines until SIGTERM, then says how many: node steady.mjs SERVICE LINES_PER_TICK PAD
+import pino from 'pino'
+import { destination } from 'spillway/pino'
+
+const [service = 'steady', perTick = '5', pad = '0'] = process.argv.slice(2)
+const stream = destination({ service })
+const log = pino({ base: null }, stream)
+let n = 0
+const timer = setInterval(() => {
+  for (let i = 0; i < Number(perTick); i += 1) log.info({ n: n++, pad: 'p'.repeat(Number(pad)) }, 'line')
+}, 5)
+process.once('SIGTERM', () => {
+  clearInterval(timer)
+  console.log(`logged ${n}`)
+})
+console.log('ready')
