@@ -19,18 +19,17 @@ import {
   recordBytesMax,
 } from '../wire/limits.ts'
 import { type Manifest, type ManifestTopic, manifestBody } from '../wire/manifest.ts'
-import { formatCount } from '../wire/quantity.ts'
 import { privateContext } from '../wire/socket.ts'
 import { isCutToken, isOtherTopic, logTopic, otherTopic, sysTopic, type Topic } from '../wire/topic.ts'
 import { version } from '../wire/version.ts'
+import { AgentWords, type Spoken } from './agent-words.ts'
 import type { AgentStats, FlushResult, TopicStats } from './books.ts'
 import { leaveAtExit, stayUntilExit } from './exit.ts'
 import { cutLine } from './line-head.ts'
 import { Link, type LinkOwner } from './link.ts'
 import { type LineTaker, LogDestination } from './log-destination.ts'
-import { Notices } from './notices.ts'
 import type { ResolvedOptions } from './options.ts'
-import { printLines } from './print-lines.ts'
+import { printLines, printLinesNow } from './print-lines.ts'
 import { processRing, type RingEntry } from './ring.ts'
 import { allocateFrame } from './slab-pool.ts'
 import { AgentStream, type ShedReason, type StreamEvents } from './stream.ts'
@@ -41,13 +40,11 @@ export interface LoggerLike {
 
 /** UTF-8 takes at most three bytes for a UTF-16 unit; up to here no line needs to be measured. */
 const longLineChars = Math.floor(recordBytesMax / 3)
-/** After this long without a collector, with records waiting, the application is told. */
-const absentNoticeMs = 2_000
 /** A topic that moved this recently is in every manifest, so that one lost manifest hides nothing. */
 const recentlyMovedMs = 5_000
 const fallbackBytesMax = 1_048_576
 
-export class Agent implements LinkOwner, StreamEvents, LineTaker {
+export class Agent implements LinkOwner, StreamEvents, LineTaker, Spoken {
   readonly origin: string = randomBytes(12).toString('base64url')
   readonly service: string
   /** `SPILLWAY_DISABLED=1`: every call returns at once and nothing is opened. */
@@ -63,13 +60,11 @@ export class Agent implements LinkOwner, StreamEvents, LineTaker {
   #turnEnd: NodeJS.Immediate | undefined
   #pollTimer: NodeJS.Timeout | undefined
   readonly #startedAtMs = Date.now()
-  readonly #notices = new Notices()
+  readonly #words = new AgentWords(this)
   #isClosed = false
   #cut = 0
   #cutTopics = 0
   #acknowledged = 0
-  #noticedShed = 0
-  #firstShedAtMs = 0
   #fallbackBytesPending = 0
 
   constructor(options: ResolvedOptions) {
@@ -234,11 +229,7 @@ export class Agent implements LinkOwner, StreamEvents, LineTaker {
 
   #shed(stream: AgentStream, reason: ShedReason, records: number): void {
     stream.addShed(reason, records)
-    if (this.#firstShedAtMs === 0) {
-      this.#firstShedAtMs = Date.now()
-      // The first loss is told at once, but not on the stack of the call that met it.
-      setImmediate(() => this.#sayLoss(Date.now())).unref()
-    }
+    this.#words.lost(records)
   }
 
   // ── what the ring tells ──
@@ -357,8 +348,7 @@ export class Agent implements LinkOwner, StreamEvents, LineTaker {
   #poll(): void {
     const nowMs = Date.now()
     for (const link of this.links) link.poll(nowMs)
-    this.#sayLoss(nowMs)
-    this.#sayAbsent(nowMs)
+    this.#words.look(nowMs)
   }
 
   /** The first connection takes a few milliseconds; a program of one line should not wait a whole poll for it. */
@@ -383,8 +373,8 @@ export class Agent implements LinkOwner, StreamEvents, LineTaker {
     this.closeBatches()
     const untilMs = performance.now() + deadlineMs
     for (const link of this.links) link.hurry()
-    while (this.#leftRecords() > 0 && performance.now() < untilMs) await this.#lookAgain()
-    return { left: this.#leftRecords() }
+    while (this.leftRecords() > 0 && performance.now() < untilMs) await this.#lookAgain()
+    return { left: this.leftRecords() }
   }
 
   /**
@@ -404,9 +394,9 @@ export class Agent implements LinkOwner, StreamEvents, LineTaker {
       if (open.length === 0 || performance.now() >= untilMs) break
       await this.#lookAgain()
     }
-    const left = this.#leftRecords()
+    const left = this.leftRecords()
     this.#end()
-    this.#sayTotal('at close', left)
+    this.#words.sayTotal('at close', left)
     return { left }
   }
 
@@ -417,7 +407,8 @@ export class Agent implements LinkOwner, StreamEvents, LineTaker {
     for (const link of this.links) link.poll(nowMs)
   }
 
-  #leftRecords(): number {
+  /** Records no collector has acknowledged. */
+  leftRecords(): number {
     let records = 0
     for (const stream of this.#streams.values()) {
       for (const entry of stream.entries) if (entry.frame !== undefined && entry.acknowledged === 0) records += entry.count
@@ -446,58 +437,29 @@ export class Agent implements LinkOwner, StreamEvents, LineTaker {
   }
 
   endExit(): void {
-    this.#sayTotal('at exit', this.links.every((link) => link.isByeAnswered) ? 0 : this.#leftRecords())
+    const left = this.links.every((link) => link.isByeAnswered) ? 0 : this.leftRecords()
+    if (left > 0) this.#printLeft()
+    this.#words.sayTotal('at exit', left > 0 ? this.leftRecords() : 0)
   }
 
-  // ── what is said ──
-
-  #sayTotal(when: string, left: number): void {
-    const shed = this.#shedTotal()
-    if (shed === 0 && left === 0) return
-    this.#notices.sayNow(
-      `${when}: ${formatCount(this.#accepted())} records accepted, ${formatCount(shed)} lost${shed > 0 ? ` (${this.#shedByReason()})` : ''}, ${formatCount(left)} sent or waiting without an answer from ${this.#collectorNames()}`,
-    )
+  /** The last resort at the very end: what nobody was ever sent goes to stdout, if that takes it at once. */
+  #printLeft(): void {
+    if (this.#options.fallback !== 'stdout') return
+    for (const entry of this.#unsentEntries()) {
+      const decoded = entry.frame === undefined ? undefined : decodeFrame(entry.frame)
+      if (!decoded?.ok || !printLinesNow(decoded.frame.body)) return
+      const stream = entry.owner as AgentStream
+      stream.addShed('printed', entry.count)
+      processRing.release(entry)
+    }
   }
 
-  #sayLoss(nowMs: number): void {
-    const shed = this.#shedTotal()
-    if (shed === this.#noticedShed || !this.#notices.isDue(nowMs)) return
-    this.#noticedShed = shed
-    this.#notices.say(
-      `${formatCount(shed)} records lost since ${new Date(this.#firstShedAtMs).toISOString()} (${this.#shedByReason()}): ${this.#why()}`,
-      nowMs,
-    )
-  }
-
-  #sayAbsent(nowMs: number): void {
-    if (nowMs - this.#startedAtMs < absentNoticeMs || this.links.some((link) => link.state === 'connected')) return
-    if (!this.#notices.isDue(nowMs) || this.#leftRecords() === 0) return
-    this.#notices.say(this.#why(), nowMs)
-  }
-
-  #why(): string {
-    if (this.#isClosed) return 'logged after close()'
-    if (this.isFlowing()) return `the collector at ${this.#collectorNames()} takes records more slowly than they are logged`
-    const isReached = this.links.some((link) => link.state === 'connected')
-    return isReached
-      ? `the collector at ${this.#collectorNames()} is connected but takes nothing; keeping the most important ${processRing.bytesMax >> 20} MiB`
-      : `no collector at ${this.#collectorNames()}; keeping up to ${processRing.bytesMax >> 20} MiB, least important lost first. Start one with \`spillway collector\`, or see \`spillway doctor\``
-  }
-
-  #collectorNames(): string {
-    return this.links.map((link) => link.endpoints.data).join(', ')
-  }
-
-  #shedTotal(): number {
-    let records = 0
-    for (const stream of this.#streams.values()) records += stream.shedRecords
-    return records
-  }
-
-  #shedByReason(): string {
-    return Object.entries(this.stats().shed)
-      .map(([reason, records]) => `${reason} ${formatCount(records)}`)
-      .join(', ')
+  #unsentEntries(): RingEntry[] {
+    const unsent: RingEntry[] = []
+    for (const stream of this.#streams.values()) {
+      for (const entry of stream.entries) if (entry.frame !== undefined && entry.sent === 0) unsent.push(entry)
+    }
+    return unsent.sort((a, b) => a.id - b.id)
   }
 
   #accepted(): number {

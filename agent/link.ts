@@ -48,7 +48,6 @@ export interface LinkOwner {
 const unreadPrefix = 'sys.run.'
 const sendsPerPumpMax = 64
 const tidyFromFrames = 256
-const pumpEveryFrames = 8
 
 export class Link {
   readonly bit: number
@@ -74,8 +73,6 @@ export class Link {
   #mustRebuildQueue = false
   readonly #queue = new Fifo<RingEntry>()
   #tidyAtFrames = tidyFromFrames
-  /** Since the last pump. */
-  #offeredFrames = 0
   readonly #repairs = new Fifo<RingEntry>()
   #repairBudgetBytes = repairBytesPerSecond
   #repairRefilledAtMs = 0
@@ -147,9 +144,8 @@ export class Link {
       this.#queue.retain((kept) => kept.frame !== undefined)
       this.#tidyAtFrames = 2 * this.#queue.length + tidyFromFrames
     }
-    // Waking ZeroMQ's thread costs more than the sending; the agent pumps after 20 ms anyway.
-    this.#offeredFrames += 1
-    if (this.#offeredFrames >= pumpEveryFrames) this.pump()
+    // At once, though waiting for more would save a wake-up: a process that is killed must not lose what is closed.
+    this.pump()
   }
 
   /** The regular look at both sockets. */
@@ -163,7 +159,6 @@ export class Link {
 
   /** Sends what waits until the pipe is full. Bounded work; never waits. */
   pump(): void {
-    this.#offeredFrames = 0
     if (this.state !== 'connected') return
     // Something has come in: it may be the end of the connection. It is known a microtask later; then go on.
     if (this.#read()) return
@@ -291,13 +286,14 @@ export class Link {
 
   #subscribed(prefix: string): void {
     const nowMs = Date.now()
-    if (this.#prefixes.size >= subscriptionPrefixesMax) return
+    // Beyond what is remembered, everything counts as asked for: too much is sent, nothing is missed.
+    const remembered = this.#prefixes.size < subscriptionPrefixesMax ? prefix : ''
     if (this.state !== 'connected') {
       this.state = 'connected'
       this.#controlHeardAtMs = nowMs
       this.#begin()
     }
-    this.#prefixes.add(prefix)
+    this.#prefixes.add(remembered)
     this.#changed(nowMs)
     if (!prefix.startsWith(unreadPrefix)) return
     const run = prefix.slice(unreadPrefix.length, -1)

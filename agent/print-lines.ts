@@ -1,4 +1,4 @@
-import { write } from 'node:fs'
+import { write, writeSync } from 'node:fs'
 import { openUnblocked } from './unblocked-output.ts'
 
 const stdoutFd = 1
@@ -8,6 +8,19 @@ let tail: Promise<void> = Promise.resolve()
 /** Writes whole lines to stdout off the main thread, in order; calls back when they are written or cannot be. Never keeps the process alive. */
 export function printLines(lines: Buffer, done: () => void): void {
   tail = tail.then(() => print(lines)).then(done)
+}
+
+/** Writes whole lines to stdout at once; false when it does not take them. For the process's end. */
+export function printLinesNow(lines: Buffer): boolean {
+  const stdout = openUnblocked(stdoutFd)
+  if (stdout === undefined) return false
+  try {
+    return writeSync(stdout.fd, lines) === lines.length
+  } catch {
+    return false
+  } finally {
+    stdout.close()
+  }
 }
 
 async function print(lines: Buffer): Promise<void> {

@@ -2,7 +2,7 @@
  * Standard output and error as file descriptors on which a write never waits. A thread that waits in one for a reader
  * that has stopped would hold the process at its end, even one of libuv's.
  */
-import { closeSync, constants, openSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync } from 'node:fs'
 import { isMainThread } from 'node:worker_threads'
 
 export interface UnblockedOutput {
@@ -13,6 +13,8 @@ export interface UnblockedOutput {
 /** Opens 1 (stdout) or 2 (stderr) anew. Undefined where that cannot be done without a risk of waiting. */
 export function openUnblocked(standardFd: 1 | 2): UnblockedOutput | undefined {
   try {
+    // A file never makes a writer wait, and a second opening of it would write at a place of its own.
+    if (fstatSync(standardFd).isFile()) return { fd: standardFd, close: () => undefined }
     // The same pipe, terminal or file, but with flags of its own: those of the first are shared with other processes.
     const fd = openSync(`/proc/self/fd/${standardFd}`, constants.O_WRONLY | constants.O_NONBLOCK | constants.O_APPEND | constants.O_NOCTTY)
     return { fd, close: () => closeSync(fd) }

@@ -11,7 +11,7 @@ import { Writable } from 'node:stream'
 import type { LogDestination } from '../agent/log-destination.ts'
 import type { AgentOptions } from '../agent/options.ts'
 import { createAgent } from '../agent/shared.ts'
-import { closeDeadlineMs } from '../wire/limits.ts'
+import { closeDeadlineMs, exitWaitMs } from '../wire/limits.ts'
 
 export type { LogDestination } from '../agent/log-destination.ts'
 export type { AgentOptions } from '../agent/options.ts'
@@ -38,7 +38,9 @@ export default function transport(options: AgentOptions & Record<string, unknown
     },
     // pino ends its worker when this calls back; every socket is closed by then.
     final(done) {
-      stream.close(closeDeadlineMs).then(() => done(), done)
+      // Nobody there: the application's end is not held up for longer than in the main thread.
+      const isAnyConnected = stream.agent.stats().links.some((link) => link.state === 'connected')
+      stream.close(isAnyConnected ? closeDeadlineMs : exitWaitMs).then(() => done(), done)
     },
   })
 }

@@ -125,7 +125,7 @@ test.each(['fall-off', 'exit-timed'])(
     expect(app.code).toBe(0)
     expect(heldUpMs(app)).toBeLessThan(exitHeldUpMsMax)
     expect(performance.now() - startedAtMs).toBeLessThan(2_000)
-    expect(app.stderr).toMatch(/^spillway: at exit: 2,000 records accepted, 0 lost, 2,000 .* tcp:\/\/127\.0\.0\.1:\d+\n$/)
+    expect(app.stderr).toMatch(/^spillway: at exit: 2,000 records accepted, 2,000 .* tcp:\/\/127\.0\.0\.1:\d+.*\n$/)
   },
 )
 
@@ -141,7 +141,7 @@ test('with a collector that was stopped after the connection, the exit is held u
   // The fault bites: nobody answered.
   expect(heldUpMs(app)).toBeGreaterThan(exitWaitMs - 20)
   expect(heldUpMs(app)).toBeLessThan(exitHeldUpMsMax)
-  expect(app.stderr).toMatch(/2,000 sent or waiting without an answer/)
+  expect(app.stderr).toMatch(/2,000 without an answer/)
   collector.process.kill('SIGCONT')
   // What was handed to the system is not lost by the exit.
   await until(() => collector.lines('counted').length === 2_001, { what: 'the lines the system held are kept' })

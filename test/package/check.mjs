@@ -78,7 +78,7 @@ async function checkAll() {
     const { stderr } = await run(process.execPath, ['app.mjs'], { env: { SPILLWAY_COLLECTOR: `tcp://127.0.0.1:${await freePort()}` } })
     const ms = performance.now() - startedAtMs
     expect(ms < endsPromptlyMs, `took ${Math.round(ms)} ms`)
-    expect(/^spillway: .*3 sent or waiting without an answer from tcp:/.test(stderr), stderr)
+    expect(/^spillway: .*3 not delivered: no collector at tcp:/.test(stderr), stderr)
   })
   await step('the same with a wrong endpoint: says what was expected', async () => {
     const failure = await run(process.execPath, ['app.mjs'], { env: { SPILLWAY_COLLECTOR: 'localhost:7701' } }).catch((error) => error)
