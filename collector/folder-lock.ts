@@ -2,7 +2,7 @@
  * One collector per folder: a lock file that names its holder. A holder that is gone leaves no lock behind that
  * counts, and a process that merely got the same number later (every container's first is 1) is not taken for it.
  */
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { SpillwayError } from '../wire/spillway-error.ts'
 
@@ -18,22 +18,15 @@ export function lockFolder(dir: string): FolderLock {
   const mine = `${process.pid} ${startOf(process.pid)}\n`
   try {
     mkdirSync(dir, { recursive: true, mode: 0o750 })
-    for (;;) {
-      try {
-        writeFileSync(path, mine, { flag: 'wx', mode: 0o640 })
-        return { release: () => releaseIfMine(path, mine) }
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-        const holder = liveHolder(path)
-        if (holder !== undefined) {
-          throw new SpillwayError(
-            'SPW_DIR_LOCKED',
-            `${dir} is in use by the collector with pid ${holder}; stop it, or choose another folder with --dir`,
-          )
-        }
-        rmSync(path, { force: true })
-      }
+    // Made whole under a name of its own and then linked: nobody ever reads a half-written lock.
+    const draft = `${path}.${process.pid}`
+    writeFileSync(draft, mine, { mode: 0o640 })
+    try {
+      while (!links(draft, path)) removeStale(path, dir)
+    } finally {
+      rmSync(draft, { force: true })
     }
+    return { release: () => releaseIfMine(path, mine) }
   } catch (error) {
     if (error instanceof SpillwayError) throw error
     const reason = error instanceof Error ? error.message : String(error)
@@ -43,6 +36,37 @@ export function lockFolder(dir: string): FolderLock {
       { cause: error },
     )
   }
+}
+
+function links(draft: string, path: string): boolean {
+  try {
+    linkSync(draft, path)
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
+    throw error
+  }
+}
+
+/** Takes a lock away whose holder is gone. Another collector may do the same at this moment: only one moves the file. */
+function removeStale(path: string, dir: string): void {
+  const holder = liveHolder(path)
+  if (holder !== undefined) {
+    throw new SpillwayError(
+      'SPW_DIR_LOCKED',
+      `${dir} is in use by the collector with pid ${holder}; stop it, or choose another folder with --dir`,
+    )
+  }
+  const aside = `${path}.stale.${process.pid}`
+  try {
+    renameSync(path, aside)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
+    throw error
+  }
+  // Between the look and the move it may have become somebody's: then it goes back.
+  if (liveHolder(aside) !== undefined) links(aside, path)
+  rmSync(aside, { force: true })
 }
 
 function liveHolder(path: string): number | undefined {

@@ -13,7 +13,7 @@ import { type LossReason, repairingPolicy, StreamLedger } from '../wire/stream-l
 import type { Topic } from '../wire/topic.ts'
 
 /** live: heard of; silent: three manifests missed; finished: said goodbye; unclean: silent for long, never said goodbye. */
-export type OriginState = 'live' | 'silent' | 'finished' | 'unclean'
+type OriginState = 'live' | 'silent' | 'finished' | 'unclean'
 
 export interface TopicBook {
   readonly topic: Topic
@@ -232,7 +232,7 @@ export class Ledger {
   #origin(origin: string, nowMs: number): OriginBook | undefined {
     let book = this.origins.get(origin)
     if (book === undefined) {
-      if (this.origins.size >= originsMax && !this.#forgetOne()) return undefined
+      if (this.origins.size >= originsMax && !this.#forgetOne(nowMs)) return undefined
       book = {
         origin,
         who: undefined,
@@ -269,9 +269,10 @@ export class Ledger {
   }
 
   /** Forgets the longest finished or unclean origin; its totals stay. False when every one is alive. */
-  #forgetOne(): boolean {
+  #forgetOne(nowMs: number): boolean {
     for (const origin of this.origins.values()) {
       if (origin.state !== 'finished' && origin.state !== 'unclean') continue
+      this.#giveUp(origin, nowMs)
       for (const book of origin.topics.values()) addTotals(this.#retired, topicTotals(book))
       this.origins.delete(origin.origin)
       return true

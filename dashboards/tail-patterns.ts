@@ -17,7 +17,7 @@ export function tailPatterns(filter: TailFilter): string[] {
   if (rank === undefined)
     throw new SpillwayError('SPW_OPTION_INVALID', `--level: expected one of ${levels.join(', ')}; got ${JSON.stringify(filter.level)}`)
   const service = filter.service === undefined ? undefined : encodeToken(filter.service)
-  if (rank === 0 && service === undefined) return [...wanted]
+  if (filter.level === undefined && service === undefined) return [...wanted]
   const narrowed = wanted.flatMap((pattern) => narrow(pattern, levels.slice(rank), service))
   if (narrowed.length > 0) return narrowed
   throw new SpillwayError(

@@ -70,7 +70,8 @@ export class LogFile {
     }
     if (this.#chunk === undefined || this.#chunkFilled + lines.length > this.#chunk.length) {
       this.#sealChunk()
-      this.#chunk = Buffer.allocUnsafeSlow(chunkBytes)
+      // A small one first: thousands of services may each write one line.
+      this.#chunk = Buffer.allocUnsafeSlow(this.#chunks.length === 0 ? copyBelowBytes : chunkBytes)
     }
     lines.copy(this.#chunk, this.#chunkFilled)
     this.#chunkFilled += lines.length

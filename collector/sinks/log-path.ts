@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto'
 import { resolve } from 'node:path'
 import { parseTopic, type Topic } from '../../wire/topic.ts'
 
-export const placeholders = ['service', 'level', 'date'] as const
+const placeholders = ['service', 'level', 'date'] as const
 const segmentBytesMax = 100
 const cachedPathsMax = 10_000
 
