@@ -19,10 +19,12 @@ const absentNoticeMs = 2_000
 export class AgentWords {
   readonly #agent: Spoken
   readonly #notices = new Notices()
-  readonly #startedAtMs = Date.now()
+  readonly #startedAtMs = performance.now()
   #firstLossAtMs = 0
   #lostRecords = 0
   #toldRecords = 0
+  #look: NodeJS.Immediate | undefined
+  #saidTotal = ''
 
   constructor(agent: Spoken) {
     this.#agent = agent
@@ -31,9 +33,13 @@ export class AgentWords {
   /** Notes a loss. The first is told at once, but not on the stack of the call that met it. */
   lost(records: number): void {
     this.#lostRecords += records
-    if (this.#firstLossAtMs !== 0) return
-    this.#firstLossAtMs = Date.now()
-    setImmediate(() => this.look(Date.now())).unref()
+    if (this.#firstLossAtMs === 0) this.#firstLossAtMs = Date.now()
+    else if (!this.#agent.isClosed) return
+    // After the end of the agent there is no regular look any more.
+    this.#look ??= setImmediate(() => {
+      this.#look = undefined
+      this.look(performance.now())
+    }).unref()
   }
 
   /** Says what there is to say, if it is time. */
@@ -62,7 +68,10 @@ export class AgentWords {
       const hasMet = this.#agent.stats().links.some((link) => link.state !== 'connecting')
       parts.push(hasMet ? `${left} without an answer from ${this.#collectors}` : `${left} not delivered: ${this.#nobodyThere}`)
     }
-    this.#notices.sayNow(`${when}: ${parts.join(', ')}`)
+    const total = `${when}: ${parts.join(', ')}`
+    // Several lines of a late exit handler need not say it several times.
+    if (total !== this.#saidTotal) this.#notices.sayNow(total)
+    this.#saidTotal = total
   }
 
   #why(): string {

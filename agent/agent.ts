@@ -14,9 +14,11 @@ import {
   batchBytesMax,
   batchRecordsMax,
   closeDeadlineMs,
+  fullBatchesMax,
   openBatchesMax,
   originTopicsMax,
   recordBytesMax,
+  sequenceMax,
 } from '../wire/limits.ts'
 import { type Manifest, type ManifestTopic, manifestBody } from '../wire/manifest.ts'
 import { privateContext } from '../wire/socket.ts'
@@ -24,7 +26,7 @@ import { isCutToken, isOtherTopic, logTopic, otherTopic, sysTopic, type Topic } 
 import { version } from '../wire/version.ts'
 import { AgentWords, type Spoken } from './agent-words.ts'
 import type { AgentStats, FlushResult, TopicStats } from './books.ts'
-import { leaveAtExit, stayUntilExit } from './exit.ts'
+import { leaveAtExit, leaveLate, stayUntilExit } from './exit.ts'
 import { cutLine } from './line-head.ts'
 import { Link, type LinkOwner } from './link.ts'
 import { type LineTaker, LogDestination } from './log-destination.ts'
@@ -33,6 +35,15 @@ import { printLines, printLinesNow } from './print-lines.ts'
 import { processRing, type RingEntry } from './ring.ts'
 import { allocateFrame } from './slab-pool.ts'
 import { AgentStream, type ShedReason, type StreamEvents } from './stream.ts'
+
+interface FullBatch {
+  readonly stream: AgentStream
+  readonly seq: number
+  readonly count: number
+  readonly text: string
+  readonly firstAtMs: number
+  readonly waiting: number
+}
 
 export interface LoggerLike {
   readonly levels?: { readonly values?: Readonly<Record<string, number>> }
@@ -56,12 +67,16 @@ export class Agent implements LinkOwner, StreamEvents, LineTaker, Spoken {
   readonly #context: Context | undefined
   readonly #streams = new Map<Topic, AgentStream>()
   readonly #open = new Set<AgentStream>()
+  /** Batches that are numbered and wait for the end of the turn. */
+  #full: FullBatch[] = []
+  #fullTurnEnd: NodeJS.Immediate | undefined
   #ageTimer: NodeJS.Timeout | undefined
   #turnEnd: NodeJS.Immediate | undefined
   #pollTimer: NodeJS.Timeout | undefined
-  readonly #startedAtMs = Date.now()
+  readonly #startedAtMs = performance.now()
   readonly #words = new AgentWords(this)
   #isClosed = false
+  #hasLeft = false
   #cut = 0
   #cutTopics = 0
   #acknowledged = 0
@@ -157,6 +172,8 @@ export class Agent implements LinkOwner, StreamEvents, LineTaker, Spoken {
     stream.text += text
     stream.count += 1
     if (stream.text.length >= batchBytesMax || stream.count >= batchRecordsMax) this.#closeBatch(stream)
+    // Logged by an `exit` handler that ran after ours: no timer will come for it.
+    if (this.#hasLeft) leaveLate(this)
   }
 
   #shortened(stream: AgentStream, line: string): string {
@@ -167,7 +184,7 @@ export class Agent implements LinkOwner, StreamEvents, LineTaker, Spoken {
   }
 
   #openBatch(stream: AgentStream): void {
-    stream.firstAtMs = Date.now()
+    stream.firstAtMs = wallClockMs()
     if (this.#open.size >= openBatchesMax) this.closeBatches()
     this.#open.add(stream)
     // Errors leave at the end of the turn, with everything logged before them.
@@ -177,18 +194,20 @@ export class Agent implements LinkOwner, StreamEvents, LineTaker, Spoken {
     this.#ageTimer.unref()
   }
 
-  /** Hands every open batch over. Never waits. */
+  /** Hands everything over that was taken. Never waits. */
   closeBatches(): void {
     clearTimeout(this.#ageTimer)
     this.#ageTimer = undefined
     clearImmediate(this.#turnEnd)
     this.#turnEnd = undefined
     for (const stream of this.#open) this.#closeBatch(stream)
+    this.#encodeFull()
     for (const link of this.links) link.pump()
   }
 
+  /** Numbers a batch. It is encoded and sent at the end of the turn, unless too many wait for that already. */
   #closeBatch(stream: AgentStream): void {
-    const { text, count, next: seq } = stream
+    const { text, count, next: seq, firstAtMs } = stream
     stream.text = ''
     stream.count = 0
     this.#open.delete(stream)
@@ -199,21 +218,37 @@ export class Agent implements LinkOwner, StreamEvents, LineTaker, Spoken {
       return
     }
     stream.next = seq + count
-    stream.movedAtMs = stream.firstAtMs
-    const head = { origin: this.origin, seq, count, time: stream.firstAtMs, kind: frameKinds.lines, onDemand: false } as const
-    const frame = encodeLines(head, text, allocateFrame)
+    stream.movedAtMs = performance.now()
+    // Should it be wanted one day by a link that does not want it now, it begins there behind what was not.
+    for (const link of this.links) if ((waiting & link.bit) === 0) stream.acknowledged[link.index] = stream.next
+    this.#full.push({ stream, seq, count, text, firstAtMs, waiting })
+    if (this.#full.length > fullBatchesMax) this.#encodeFull()
+    else this.#fullTurnEnd ??= setImmediate(() => this.#encodeFull())
+  }
+
+  #encodeFull(): void {
+    clearImmediate(this.#fullTurnEnd)
+    this.#fullTurnEnd = undefined
+    for (const batch of this.#full.splice(0)) this.#encode(batch)
+  }
+
+  #encode({ stream, seq, count, text, firstAtMs, waiting }: FullBatch): void {
+    const head = { origin: this.origin, seq, count, time: firstAtMs, kind: frameKinds.lines, onDemand: false } as const
+    let frame: Buffer
+    try {
+      frame = encodeLines(head, text, allocateFrame)
+    } catch {
+      this.#shed(stream, 'failed', count)
+      return
+    }
     const entry = processRing.push(stream, frame, { seq, count, waiting })
-    stream.entries.push(entry)
+    if (entry.frame !== undefined) stream.hold(entry)
     for (const link of this.links) if ((waiting & link.bit) !== 0) link.offer(entry)
   }
 
   #linksWanting(stream: AgentStream): number {
     let bits = 0
-    for (const link of this.links) {
-      if (link.wants(stream.topic)) bits |= link.bit
-      // Should it be wanted there one day, it begins behind what was not.
-      else stream.acknowledged[link.index] = stream.next
-    }
+    for (const link of this.links) if (link.wants(stream.topic)) bits |= link.bit
     return bits
   }
 
@@ -223,7 +258,7 @@ export class Agent implements LinkOwner, StreamEvents, LineTaker, Spoken {
 
   #shedOne(stream: AgentStream, reason: ShedReason): void {
     stream.next += 1
-    stream.movedAtMs = Date.now()
+    stream.movedAtMs = performance.now()
     this.#shed(stream, reason, 1)
   }
 
@@ -239,22 +274,26 @@ export class Agent implements LinkOwner, StreamEvents, LineTaker, Spoken {
   }
 
   evicted(stream: AgentStream, entry: RingEntry, frame: Buffer): void {
-    stream.movedAtMs = Date.now()
+    stream.movedAtMs = performance.now()
     if (entry.acknowledged !== 0) return
     if (entry.sent !== 0) stream.evictedSent += entry.count
-    else if (!this.#printed(frame)) this.#shed(stream, 'ring_full', entry.count)
+    else if (!this.#printed(stream, frame)) this.#shed(stream, 'ring_full', entry.count)
     else stream.addShed('printed', entry.count)
   }
 
   /** The last resort of `fallback: 'stdout'`: lines nobody took go to stdout, if that can still take them. */
-  #printed(frame: Buffer): boolean {
+  #printed(stream: AgentStream, frame: Buffer): boolean {
     if (this.#options.fallback !== 'stdout' || this.#fallbackBytesPending > fallbackBytesMax) return false
     const decoded = decodeFrame(frame)
     if (!decoded.ok) return false
     const lines = Buffer.from(decoded.frame.body)
     this.#fallbackBytesPending += lines.length
-    printLines(lines, () => {
+    const { count } = decoded.frame
+    printLines(lines, (isPrinted) => {
       this.#fallbackBytesPending -= lines.length
+      if (isPrinted) return
+      stream.addShed('printed', -count)
+      this.#shed(stream, 'ring_full', count)
     })
     return true
   }
@@ -305,19 +344,22 @@ export class Agent implements LinkOwner, StreamEvents, LineTaker, Spoken {
   }
 
   manifest(link: Link, kind: { readonly isFull: boolean; readonly isFinal: boolean; readonly isUrgent: boolean }): [Buffer, Buffer] {
-    const nowMs = Date.now()
+    const nowMs = performance.now()
     const firstUnsent = new Map<AgentStream, number>()
     for (const entry of link.unsent()) {
       const stream = entry.owner as AgentStream
       if (!firstUnsent.has(stream)) firstUnsent.set(stream, entry.seq)
     }
+    const firstFull = new Map<AgentStream, number>()
+    for (const { stream, seq } of this.#full) if (!firstFull.has(stream)) firstFull.set(stream, seq)
     const topics = new Map<Topic, ManifestTopic>()
     for (const stream of this.#streams.values()) {
       if (!kind.isFull && nowMs - stream.movedAtMs > recentlyMovedMs) continue
+      const encoded = firstFull.get(stream) ?? stream.next
       topics.set(stream.topic, {
-        trail: stream.trail,
+        trail: Math.min(stream.trail, encoded),
         lead: stream.next,
-        sent: firstUnsent.get(stream) ?? stream.next,
+        sent: firstUnsent.get(stream) ?? encoded,
         resume: stream.acknowledged[link.index] ?? 0,
         filtered: stream.filtered,
         shed: stream.shedRecords,
@@ -329,14 +371,14 @@ export class Agent implements LinkOwner, StreamEvents, LineTaker, Spoken {
       urgent: kind.isUrgent,
       everyMs: link.manifestEveryMs,
       topics,
-      gone: link.gone,
+      gone: link.repairs.gone,
       who: kind.isFull ? { service: this.service, host: hostname(), pid: process.pid, node: process.version, version } : undefined,
     }
     const head = {
       origin: this.origin,
       seq: link.manifestNumber,
       count: 1,
-      time: nowMs,
+      time: wallClockMs(),
       kind: frameKinds.manifest,
       onDemand: false,
     } as const
@@ -346,7 +388,7 @@ export class Agent implements LinkOwner, StreamEvents, LineTaker, Spoken {
   // ── time ──
 
   #poll(): void {
-    const nowMs = Date.now()
+    const nowMs = performance.now()
     for (const link of this.links) link.poll(nowMs)
     this.#words.look(nowMs)
   }
@@ -356,7 +398,7 @@ export class Agent implements LinkOwner, StreamEvents, LineTaker, Spoken {
     const timer = setTimeout(() => {
       if (this.#isClosed || this.links.every((link) => link.state !== 'connecting')) return
       this.#poll()
-      if (Date.now() - this.#startedAtMs < 20 * agentPollMs) this.#pollSoon()
+      if (performance.now() - this.#startedAtMs < 20 * agentPollMs) this.#pollSoon()
     }, agentPollMs / 10)
     timer.unref()
   }
@@ -392,6 +434,7 @@ export class Agent implements LinkOwner, StreamEvents, LineTaker, Spoken {
     for (;;) {
       const open = this.links.filter((link) => link.state === 'connected' && !(link.sayBye() && link.isByeAnswered))
       if (open.length === 0 || performance.now() >= untilMs) break
+      for (const link of open) link.pump()
       await this.#lookAgain()
     }
     const left = this.leftRecords()
@@ -403,15 +446,20 @@ export class Agent implements LinkOwner, StreamEvents, LineTaker, Spoken {
   /** One turn of waiting: keeps the process alive for it, unlike every other timer here. */
   async #lookAgain(): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, agentPollMs / 10))
-    const nowMs = Date.now()
+    const nowMs = performance.now()
     for (const link of this.links) link.poll(nowMs)
   }
 
   /** Records no collector has acknowledged. */
   leftRecords(): number {
+    // Whoever answered the last manifest keeps everything it was sent.
+    let answered = 0
+    for (const link of this.links) if (link.isByeAnswered) answered |= link.bit
     let records = 0
     for (const stream of this.#streams.values()) {
-      for (const entry of stream.entries) if (entry.frame !== undefined && entry.acknowledged === 0) records += entry.count
+      for (const { frame, acknowledged, sent, count } of stream.entries) {
+        if (frame !== undefined && (acknowledged | (sent & answered)) === 0) records += count
+      }
     }
     return records
   }
@@ -421,25 +469,27 @@ export class Agent implements LinkOwner, StreamEvents, LineTaker, Spoken {
     clearInterval(this.#pollTimer)
     clearTimeout(this.#ageTimer)
     clearImmediate(this.#turnEnd)
+    clearImmediate(this.#fullTurnEnd)
     for (const link of this.links) link.close()
     for (const stream of this.#streams.values()) for (const entry of stream.entries) processRing.release(entry)
   }
 
   beginExit(): void {
+    for (const link of this.links) link.takeByeBack()
     this.closeBatches()
   }
 
   exitStep(): boolean {
-    const nowMs = Date.now()
+    const nowMs = performance.now()
     let isDone = true
     for (const link of this.links) if (!link.exitStep() && link.mayStillConnect(nowMs)) isDone = false
     return isDone
   }
 
   endExit(): void {
-    const left = this.links.every((link) => link.isByeAnswered) ? 0 : this.leftRecords()
-    if (left > 0) this.#printLeft()
-    this.#words.sayTotal('at exit', left > 0 ? this.leftRecords() : 0)
+    this.#hasLeft = true
+    if (this.leftRecords() > 0) this.#printLeft()
+    this.#words.sayTotal('at exit', this.leftRecords())
   }
 
   /** The last resort at the very end: what nobody was ever sent goes to stdout, if that takes it at once. */
@@ -480,6 +530,7 @@ export class Agent implements LinkOwner, StreamEvents, LineTaker, Spoken {
       topics[stream.topic] = { accepted: stream.next + stream.count, shed: Object.fromEntries(stream.shed), filtered: stream.filtered }
       if (isOtherTopic(stream.topic)) folded += stream.next + stream.count
       let unsent = stream.count
+      for (const batch of this.#full) if (batch.stream === stream) unsent += batch.count
       for (const entry of stream.entries) if (entry.frame !== undefined && entry.sent === 0) unsent += entry.count
       sent += stream.next + stream.count - unsent - stream.shedRecords
     }
@@ -501,4 +552,10 @@ export class Agent implements LinkOwner, StreamEvents, LineTaker, Spoken {
       links: this.links.map((link) => ({ collector: link.endpoints.data, state: link.state, waitingFrames: link.waitingFrames })),
     }
   }
+}
+
+/** Whole Unix milliseconds, whatever the application has made of its clock. */
+function wallClockMs(): number {
+  const ms = Math.trunc(Date.now())
+  return ms >= 0 && ms <= sequenceMax ? ms : 0
 }

@@ -17,6 +17,8 @@ export interface Leaving {
 }
 
 const stepMs = 5
+/** What is left for late lines of the 150 ms an exit may be delayed. */
+const lateWaitMs = 40
 const agents = new Set<Leaving>()
 
 export function stayUntilExit(agent: Leaving): void {
@@ -30,14 +32,27 @@ export function leaveAtExit(agent: Leaving): void {
 }
 
 function leave(): void {
+  stepUntil(new Set(agents), exitWaitMs)
+}
+
+/** For what an application's own `exit` handlers log after ours: handed over at once, with what is left of the time. */
+export function leaveLate(agent: Leaving): void {
+  stepUntil(new Set([agent]), lateWaitMs)
+}
+
+let waitedMs = 0
+
+function stepUntil(waiting: Set<Leaving>, waitMs: number): void {
+  const leaving = [...waiting]
   const startedAtMs = performance.now()
+  const deadlineMs = Math.min(waitMs, exitWaitMs + lateWaitMs - waitedMs)
   const sleeper = new Int32Array(new SharedArrayBuffer(4))
-  const waiting = new Set(agents)
   for (const agent of waiting) agent.beginExit()
   for (;;) {
     for (const agent of waiting) if (agent.exitStep()) waiting.delete(agent)
-    if (waiting.size === 0 || performance.now() - startedAtMs >= exitWaitMs) break
+    if (waiting.size === 0 || performance.now() - startedAtMs >= deadlineMs) break
     Atomics.wait(sleeper, 0, 0, stepMs)
   }
-  for (const agent of agents) agent.endExit()
+  waitedMs += performance.now() - startedAtMs
+  for (const agent of leaving) agent.endExit()
 }

@@ -37,7 +37,18 @@ export class Fifo<T> {
     this.#head = 0
   }
 
+  /** Items in order; what is kept or shifted meanwhile does not disturb it. */
   *[Symbol.iterator](): Generator<T> {
-    for (let i = this.#head; i < this.#items.length; i += 1) yield this.#items[i] as T
+    yield* this.from(0)
+  }
+
+  /** Items from the `index`-th on. */
+  *from(index: number): Generator<T> {
+    const items = this.#items
+    for (let i = this.#head + index; i < items.length; i += 1) yield items[i] as T
+  }
+
+  at(index: number): T | undefined {
+    return this.#items[this.#head + index]
   }
 }

@@ -10,26 +10,26 @@ import { beaconTopic, byeSuffix, type ControlMessage, readControl } from '../wir
 import {
   agentPollMs,
   controlBytesMax,
+  controlsPerPollMax,
   dataHighWaterMarkFrames,
   rebuildBackoffMs,
-  repairBytesPerSecond,
-  repairLingerMs,
+  retrySendMaxMs,
   retrySendMs,
-  subscriptionPrefixesMax,
   subscriptionsPerPollMax,
   wantedSettleMs,
   watchdogSilenceMs,
 } from '../wire/limits.ts'
-import type { GoneRange } from '../wire/manifest.ts'
 import { allowAddress, openSocket } from '../wire/socket.ts'
 import type { Topic } from '../wire/topic.ts'
 import { Fifo } from './fifo.ts'
 import type { LinkState } from './link-state.ts'
 import { ManifestClock } from './manifest-clock.ts'
 import type { LinkEndpoints } from './options.ts'
+import { Repairs } from './repairs.ts'
 import type { RingEntry } from './ring.ts'
 import { isRejected, receivedHeads } from './settled.ts'
 import type { AgentStream } from './stream.ts'
+import { covers, Subscriptions } from './subscriptions.ts'
 
 /** What a link needs from its agent. */
 export interface LinkOwner {
@@ -45,7 +45,6 @@ export interface LinkOwner {
   manifest(link: Link, kind: { readonly isFull: boolean; readonly isFinal: boolean; readonly isUrgent: boolean }): [Buffer, Buffer]
 }
 
-const unreadPrefix = 'sys.run.'
 const sendsPerPumpMax = 64
 const tidyFromFrames = 256
 
@@ -60,27 +59,27 @@ export class Link {
   isFlowing = false
   manifestNumber = 0
   sentFrames = 0
-  refusedSends = 0
-  readonly gone: GoneRange[] = []
+  /** Errors of our own that were caught here instead of in the application. */
+  failures = 0
+  readonly repairs: Repairs
   readonly #owner: LinkOwner
   readonly #context: Context
   #data: XPublisher | undefined
   #control: Subscriber | undefined
-  readonly #prefixes = new Set<string>()
-  #run: string | undefined
-  #changedAtMs = 0
-  #isSettled = false
+  readonly #subscriptions = new Subscriptions()
   #mustRebuildQueue = false
   readonly #queue = new Fifo<RingEntry>()
   #tidyAtFrames = tidyFromFrames
-  readonly #repairs = new Fifo<RingEntry>()
-  #repairBudgetBytes = repairBytesPerSecond
-  #repairRefilledAtMs = 0
+  /** The pipe was full at the last try. */
+  #isRefused = false
   #retryTimer: NodeJS.Timeout | undefined
+  #retryDelayMs = retrySendMs
   readonly #manifests = new ManifestClock()
   #builtAtMs = 0
   #controlHeardAtMs = 0
   #rebuildDelayMs = rebuildBackoffMs.first
+  #isAfterReadScheduled = false
+  #isByeSent = false
   #isByeAnswered = false
 
   constructor(owner: LinkOwner, context: Context, endpoints: LinkEndpoints, index: number) {
@@ -89,6 +88,7 @@ export class Link {
     this.endpoints = endpoints
     this.index = index
     this.bit = 1 << index
+    this.repairs = new Repairs(this.bit)
   }
 
   /** Opens the sockets. Throws what ZeroMQ throws for an address it cannot take. */
@@ -117,7 +117,7 @@ export class Link {
     clearTimeout(this.#retryTimer)
     this.#closeSockets()
     this.#queue.clear()
-    this.#repairs.clear()
+    this.repairs.clear()
   }
 
   get waitingFrames(): number {
@@ -144,8 +144,8 @@ export class Link {
       this.#queue.retain((kept) => kept.frame !== undefined)
       this.#tidyAtFrames = 2 * this.#queue.length + tidyFromFrames
     }
-    // At once, though waiting for more would save a wake-up: a process that is killed must not lose what is closed.
-    this.pump()
+    // While frames are refused the retry's timer asks, not every log call.
+    if (this.#retryTimer === undefined) this.pump()
   }
 
   /** The regular look at both sockets. */
@@ -154,24 +154,26 @@ export class Link {
     this.#read()
     this.#settle(nowMs)
     if (nowMs - this.#builtAtMs > this.#rebuildDelayMs && this.#isSilent(nowMs)) this.#rebuild(nowMs)
-    else this.pump()
+    else if (this.#retryTimer === undefined) this.pump()
   }
 
-  /** Sends what waits until the pipe is full. Bounded work; never waits. */
+  /** Sends what waits until the pipe is full. Bounded work; never waits, never throws. */
   pump(): void {
-    if (this.state !== 'connected') return
-    // Something has come in: it may be the end of the connection. It is known a microtask later; then go on.
-    if (this.#read()) return
-    const nowMs = Date.now()
-    if (this.#run === undefined && !this.#isSettled) return
-    if (this.#mustRebuildQueue) this.#rebuildQueue()
-    if (this.#manifests.isDue(nowMs) && !this.#sendManifest(nowMs, { isFinal: false, isUrgent: false })) return this.#retryLater()
-    for (let sends = 0; sends < sendsPerPumpMax; sends += 1) {
-      const entry = this.#nextToSend(nowMs)
-      if (entry === undefined) return
-      if (!this.#sendEntry(entry, nowMs)) break
+    this.#guarded(() => {
+      const nowMs = performance.now()
+      // Something has come in: it may be the end of the connection. It is known a microtask later; then go on.
+      if (this.state !== 'connected' || this.#read() || !this.#subscriptions.isReady(nowMs, wantedSettleMs)) return
+      this.#sendWaiting(nowMs, sendsPerPumpMax)
+    })
+  }
+
+  /** A defect of ours is counted here; it must not become an exception of the application's. */
+  #guarded(work: () => void): void {
+    try {
+      work()
+    } catch {
+      this.failures += 1
     }
-    this.#retryLater()
   }
 
   /** Asks the collector to acknowledge at once. */
@@ -180,16 +182,35 @@ export class Link {
     this.pump()
   }
 
-  #nextToSend(nowMs: number): RingEntry | undefined {
-    const repair = peekHeld(this.#repairs)
-    if (repair?.frame !== undefined && this.#takeRepairBudget(repair.frame.byteLength, nowMs)) return repair
+  /** Sends due manifests and waiting frames, in the one order there is. Returns whether nothing waits any more. */
+  #sendWaiting(nowMs: number, sendsMax: number): boolean {
+    if (this.#mustRebuildQueue) this.#rebuildQueue()
+    // With a full pipe a manifest would be made only to be refused: a frame that exists asks first.
+    const isManifestFirst = !this.#isRefused || peekHeld(this.#queue) === undefined
+    if (isManifestFirst && !this.#sendDueManifest(nowMs)) return this.#retryLater()
+    for (let sends = 0; sends < sendsMax; sends += 1) {
+      const repair = this.repairs.next(nowMs)
+      const entry = repair ?? this.#nextInQueue()
+      if (entry === undefined) return this.#sendDueManifest(nowMs) ? this.isDrained : this.#retryLater()
+      if (!this.#sendEntry(entry, nowMs)) return this.#retryLater()
+      if (repair !== undefined) this.repairs.sent(repair)
+      else this.#queue.shift()
+    }
+    return this.#retryLater()
+  }
+
+  /** Whether everything this link owes has been handed to the socket. */
+  get isDrained(): boolean {
+    return !this.#mustRebuildQueue && peekHeld(this.#queue) === undefined && this.repairs.isEmpty
+  }
+
+  #nextInQueue(): RingEntry | undefined {
     for (;;) {
       const entry = peekHeld(this.#queue)
       if (entry === undefined) return undefined
-      const topic = (entry.owner as AgentStream).topic
-      if (covers(this.#prefixes, topic)) return entry
+      if (this.#subscriptions.covers((entry.owner as AgentStream).topic)) return entry
       // More prefixes may be on their way; what is sent without one goes nowhere and is not missed.
-      if (!this.#isSettled) return undefined
+      if (!this.#subscriptions.isSettled) return undefined
       this.#queue.shift()
       this.#owner.unwanted(this, entry)
     }
@@ -197,10 +218,7 @@ export class Link {
 
   #sendEntry(entry: RingEntry, nowMs: number): boolean {
     if (entry.frame === undefined) return true
-    const isRepair = this.#repairs.peek() === entry
     if (!this.#send((entry.owner as AgentStream).topicBytes, entry.frame)) return false
-    if (isRepair) this.#repairs.shift()
-    else this.#queue.shift()
     entry.sent |= this.bit
     entry.sends += 1
     this.sentFrames += 1
@@ -214,8 +232,13 @@ export class Link {
     const isTaken = !isRejected(promise)
     promise.catch(ignore)
     this.isFlowing = isTaken
-    if (!isTaken) this.refusedSends += 1
+    this.#isRefused = !isTaken
+    if (isTaken) this.#retryDelayMs = retrySendMs
     return isTaken
+  }
+
+  #sendDueManifest(nowMs: number): boolean {
+    return !this.#manifests.isDue(nowMs) || this.#sendManifest(nowMs, { isFinal: false, isUrgent: false })
   }
 
   #sendManifest(nowMs: number, kind: { readonly isFinal: boolean; readonly isUrgent: boolean }): boolean {
@@ -225,7 +248,7 @@ export class Link {
     if (!this.#send(topic, frame)) return false
     this.#manifests.manifestSent(nowMs, isFull)
     this.manifestNumber += 1
-    this.gone.length = 0
+    this.repairs.goneSaid()
     return true
   }
 
@@ -234,35 +257,41 @@ export class Link {
     return this.#manifests.everyMs
   }
 
-  #retryLater(): void {
-    if (this.#retryTimer !== undefined || this.state !== 'connected') return
+  /** Comes back soon, and ever later while frames are refused. Always false: something waits. */
+  #retryLater(): false {
+    if (this.#retryTimer !== undefined || this.state !== 'connected') return false
+    const delayMs = this.#retryDelayMs
+    if (this.#isRefused) this.#retryDelayMs = Math.min(2 * delayMs, retrySendMaxMs)
     this.#retryTimer = setTimeout(() => {
       this.#retryTimer = undefined
       this.pump()
-    }, retrySendMs)
+    }, delayMs)
     this.#retryTimer.unref()
+    return false
   }
 
   /** Starts reading what has arrived; handled in the microtasks that follow. Returns whether there was anything. */
   #read(): boolean {
     const data = this.#data
     const control = this.#control
-    let reads = 0
-    for (; data?.readable && reads < subscriptionsPerPollMax; reads += 1) this.#handle(data.receive(), (parts) => this.#subscription(parts))
-    for (; control?.readable && reads < subscriptionsPerPollMax; reads += 1)
+    let subscriptions = 0
+    for (; data?.readable && subscriptions < subscriptionsPerPollMax; subscriptions += 1) {
+      this.#handle(data.receive(), (parts) => this.#subscription(parts))
+    }
+    let controls = 0
+    for (; control?.readable && controls < controlsPerPollMax; controls += 1) {
       this.#handle(control.receive(), (parts) => this.#controlled(parts))
-    return reads > 0
+    }
+    return subscriptions + controls > 0
   }
 
   #handle(promise: Promise<Message[]>, handler: (parts: Buffer[]) => void): void {
     promise.then((parts) => {
       if (this.state === 'closed') return
-      handler(parts)
+      this.#guarded(() => handler(parts))
       this.#scheduleAfterRead()
     }, ignore)
   }
-
-  #isAfterReadScheduled = false
 
   /** Once per batch of messages, after the last of them. */
   #scheduleAfterRead(): void {
@@ -270,8 +299,12 @@ export class Link {
     this.#isAfterReadScheduled = true
     queueMicrotask(() => {
       this.#isAfterReadScheduled = false
-      this.#settle(Date.now())
-      this.pump()
+      this.#settle(performance.now())
+      // What is left to read waits for the next look, so that a flood of messages is no endless chain of microtasks.
+      this.#guarded(() => {
+        const nowMs = performance.now()
+        if (this.state === 'connected' && this.#subscriptions.isReady(nowMs, wantedSettleMs)) this.#sendWaiting(nowMs, sendsPerPumpMax)
+      })
     })
   }
 
@@ -285,32 +318,26 @@ export class Link {
   }
 
   #subscribed(prefix: string): void {
-    const nowMs = Date.now()
-    // Beyond what is remembered, everything counts as asked for: too much is sent, nothing is missed.
-    const remembered = this.#prefixes.size < subscriptionPrefixesMax ? prefix : ''
+    const nowMs = performance.now()
     if (this.state !== 'connected') {
       this.state = 'connected'
       this.#controlHeardAtMs = nowMs
       this.#begin()
     }
-    this.#prefixes.add(remembered)
-    this.#changed(nowMs)
-    if (!prefix.startsWith(unreadPrefix)) return
-    const run = prefix.slice(unreadPrefix.length, -1)
-    // A collector replaced between two looks shows only here.
-    if (this.#run !== undefined && this.#run !== run) this.#begin()
-    this.#run = run
+    // A collector replaced between two looks shows only in the name of its run.
+    if (this.#subscriptions.add(prefix, nowMs)) this.#begin()
   }
 
   #unsubscribed(prefix: string): void {
-    this.#prefixes.delete(prefix)
-    this.#changed(Date.now())
-    if (this.#prefixes.size > 0) return
+    this.#subscriptions.remove(prefix, performance.now())
     // Everything gone at once is a lost connection, not disinterest: what was wanted stays wanted.
+    if (this.#subscriptions.isEmpty) this.#lost()
+  }
+
+  #lost(): void {
     this.state = 'lost'
-    this.#run = undefined
     this.isFlowing = false
-    this.#isSettled = false
+    this.#isRefused = false
   }
 
   /** A connection begins: what the last one took and nobody acknowledged is sent again; receivers drop what they have. */
@@ -320,15 +347,9 @@ export class Link {
     this.#rebuildDelayMs = rebuildBackoffMs.first
   }
 
-  #changed(nowMs: number): void {
-    this.#changedAtMs = nowMs
-    this.#isSettled = false
-  }
-
   #settle(nowMs: number): void {
-    if (this.#isSettled || this.state !== 'connected' || nowMs - this.#changedAtMs < wantedSettleMs) return
-    this.#isSettled = true
-    const wanted = [...this.#prefixes].filter((prefix) => !isMeaningOnly(prefix))
+    const wanted = this.state === 'connected' ? this.#subscriptions.settled(nowMs) : undefined
+    if (wanted === undefined) return
     this.wanted = wanted
     this.#owner.wantedChanged()
   }
@@ -336,55 +357,28 @@ export class Link {
   #rebuildQueue(): void {
     this.#mustRebuildQueue = false
     this.#queue.clear()
-    this.#repairs.clear()
+    this.repairs.clear()
     for (const entry of this.#owner.owed(this)) this.#queue.push(entry)
   }
 
   #controlled(parts: Buffer[]): void {
     const [topic, body] = parts
     if (topic === undefined || body === undefined) return
-    this.#controlHeardAtMs = Date.now()
+    const nowMs = performance.now()
+    this.#controlHeardAtMs = nowMs
     const name = topic.toString('latin1')
     if (name === beaconTopic) return
-    if (name === this.#owner.origin + byeSuffix) this.#isByeAnswered = true
     const message = readControl(body)
+    const { run } = this.#subscriptions
     // An answer of a collector that has been replaced says nothing about the new one.
-    if (message === undefined || (this.#run !== undefined && message.run !== this.#run)) return
+    if (message === undefined || (run !== undefined && message.run !== run)) return
     this.#owner.acknowledge(this, message)
-    for (const request of message.requests) this.#repair(request)
-  }
-
-  #repair(request: GoneRange): void {
-    const stream = this.#owner.stream(request.topic)
-    if (stream === undefined) return
-    const nowMs = Date.now()
-    let at = request.from
-    for (const entry of stream.entries) {
-      if (entry.frame === undefined || entry.seq + entry.count <= at) continue
-      if (entry.seq >= request.to) break
-      if (entry.seq > at) this.#sayGone(request.topic, at, entry.seq)
-      at = entry.seq + entry.count
-      // Not sent yet: it is coming anyway. Sent again a moment ago: it is on its way.
-      if ((entry.sent & this.bit) === 0 || nowMs - entry.resentAtMs < repairLingerMs) continue
-      entry.resentAtMs = nowMs
-      this.#repairs.push(entry)
+    for (const request of message.requests) {
+      const stream = this.#owner.stream(request.topic)
+      if (stream !== undefined) this.repairs.request(stream, request, nowMs)
     }
-    const end = Math.min(request.to, stream.next)
-    if (at < end) this.#sayGone(request.topic, at, end)
-  }
-
-  #sayGone(topic: Topic, from: number, to: number): void {
-    this.gone.push({ topic, from, to })
-    this.#manifests.sendUrgently()
-  }
-
-  #takeRepairBudget(bytes: number, nowMs: number): boolean {
-    const refill = ((nowMs - this.#repairRefilledAtMs) * repairBytesPerSecond) / 1_000
-    this.#repairBudgetBytes = Math.min(repairBytesPerSecond, this.#repairBudgetBytes + refill)
-    this.#repairRefilledAtMs = nowMs
-    if (this.#repairBudgetBytes < bytes) return false
-    this.#repairBudgetBytes -= bytes
-    return true
+    if (this.repairs.gone.length > 0) this.#manifests.sendUrgently()
+    if (name === this.#owner.origin + byeSuffix) this.#isByeAnswered = true
   }
 
   #isSilent(nowMs: number): boolean {
@@ -395,10 +389,8 @@ export class Link {
   /** ZeroMQ gives up some connections for good and says nothing; only a new socket helps. */
   #rebuild(nowMs: number): void {
     this.#closeSockets()
-    this.#prefixes.clear()
-    this.#run = undefined
-    this.isFlowing = false
-    if (this.state === 'connected') this.state = 'lost'
+    this.#subscriptions.clear()
+    if (this.state === 'connected') this.#lost()
     this.#rebuildDelayMs = Math.min(this.#rebuildDelayMs * 2, rebuildBackoffMs.max)
     try {
       this.open(nowMs)
@@ -426,9 +418,14 @@ export class Link {
    * @returns True when the collector has answered the final manifest: everything it wanted has arrived.
    */
   exitStep(): boolean {
+    this.#guarded(() => this.#exitStep())
+    return this.#isByeAnswered || this.#data === undefined
+  }
+
+  #exitStep(): void {
+    this.repairs.spendFreely()
     const data = this.#data
-    if (data === undefined) return true
-    for (let reads = 0; data.readable && reads < subscriptionsPerPollMax; reads += 1) {
+    for (let reads = 0; data?.readable && reads < subscriptionsPerPollMax; reads += 1) {
       const heads = receivedHeads(data.receive())
       if (heads !== undefined) this.#subscription(heads)
     }
@@ -436,21 +433,22 @@ export class Link {
       const topic = receivedHeads(this.#control.receive())?.[0]?.toString('latin1')
       if (topic === this.#owner.origin + byeSuffix) this.#isByeAnswered = true
     }
-    if (this.#isByeAnswered) return true
-    if (this.state !== 'connected' || (this.#run === undefined && Date.now() - this.#changedAtMs < retrySendMs)) return false
-    if (this.#mustRebuildQueue) this.#rebuildQueue()
-    for (let entry = peekHeld(this.#queue); entry !== undefined; entry = peekHeld(this.#queue)) {
-      if (!this.#sendEntry(entry, Date.now())) return false
-    }
-    if (!this.#isByeSent) this.#isByeSent = this.#sendManifest(Date.now(), { isFinal: true, isUrgent: true })
-    return false
+    const nowMs = performance.now()
+    if (this.#isByeAnswered || this.state !== 'connected' || !this.#subscriptions.isReady(nowMs, retrySendMs)) return
+    if (this.#sendWaiting(nowMs, Number.POSITIVE_INFINITY)) this.sayBye()
   }
 
-  #isByeSent = false
+  /** There is something to say after the final manifest: another one will be needed. */
+  takeByeBack(): void {
+    this.#isByeSent = false
+    this.#isByeAnswered = false
+  }
 
-  /** Sends the final manifest, once. False while the pipe is full or there is no connection. */
+  /** Sends the final manifest, once everything else is sent. False while that cannot be. */
   sayBye(): boolean {
-    if (this.state === 'connected') this.#isByeSent ||= this.#sendManifest(Date.now(), { isFinal: true, isUrgent: true })
+    if (this.state === 'connected' && this.isDrained) {
+      this.#isByeSent ||= this.#sendManifest(performance.now(), { isFinal: true, isUrgent: true })
+    }
     return this.#isByeSent
   }
 
@@ -463,16 +461,6 @@ export class Link {
 function peekHeld(queue: Fifo<RingEntry>): RingEntry | undefined {
   while (queue.length > 0 && queue.peek()?.frame === undefined) queue.shift()
   return queue.peek()
-}
-
-function covers(prefixes: Iterable<string>, topic: string): boolean {
-  for (const prefix of prefixes) if (topic.startsWith(prefix)) return true
-  return false
-}
-
-/** Subscriptions that carry a meaning upstream and match no record. */
-function isMeaningOnly(prefix: string): boolean {
-  return prefix.startsWith('sys.') || prefix.startsWith('ask.')
 }
 
 function ignore(): void {

@@ -32,6 +32,8 @@ export interface LineTaker {
 
 type Streams = (AgentStream | undefined)[]
 
+/** Longer bindings are read again each time their logger is another one; a thousand of them would be the ring again. */
+const rememberedBindingsChars = 1_024
 const partialCharsMax = 1_048_576
 
 /** A Writable as pino, pino-http, Fastify and `multistream` use it; not a Node stream, because those queue. */
@@ -124,7 +126,7 @@ export class LogDestination extends EventEmitter {
     const name = nameInBindings(bindings)
     // A program with a child logger per request brings new bindings for ever.
     if (this.#names.size >= loggerNamesMax) this.#names.clear()
-    this.#names.set(bindings, name)
+    if (bindings.length <= rememberedBindingsChars) this.#names.set(bindings, name)
     return name
   }
 

@@ -4,22 +4,17 @@
  */
 
 const nameKey = ',"name":"'
+/** How much of the bindings is looked at: a child logger may carry a whole document. */
+const scannedCharsMax = 4_096
 
-/** The last top-level `name` in a bindings text, as JSON would read it; undefined when there is none. */
+/** The last top-level `name` near the start of a bindings text, as JSON would read it; undefined when there is none. */
 export function nameInBindings(bindings: string): string | undefined {
-  let at = bindings.lastIndexOf(nameKey)
-  while (at !== -1) {
-    if (isTopLevel(bindings, at)) return readString(bindings, at + nameKey.length)
-    if (at === 0) return undefined
-    at = bindings.lastIndexOf(nameKey, at - 1)
-  }
-  return undefined
-}
-
-function isTopLevel(text: string, end: number): boolean {
+  if (!bindings.includes(nameKey)) return undefined
+  const text = bindings.slice(0, scannedCharsMax)
+  let nameAt: number | undefined
   let depth = 0
   let isInString = false
-  for (let i = 0; i < end; i += 1) {
+  for (let i = 0; i < text.length; i += 1) {
     const char = text[i]
     if (isInString) {
       if (char === '\\') i += 1
@@ -27,8 +22,9 @@ function isTopLevel(text: string, end: number): boolean {
     } else if (char === '"') isInString = true
     else if (char === '{' || char === '[') depth += 1
     else if (char === '}' || char === ']') depth -= 1
+    else if (char === ',' && depth === 0 && text.startsWith(nameKey, i)) nameAt = i + nameKey.length
   }
-  return depth === 0 && !isInString
+  return nameAt === undefined ? undefined : readString(text, nameAt)
 }
 
 function readString(text: string, quoteAt: number): string | undefined {

@@ -52,6 +52,7 @@ export function resolveOptions(options: AgentOptions, env: NodeJS.ProcessEnv): R
   for (const key of Object.keys(options)) {
     if (!knownOptions.has(key)) throw invalid(key, `one of ${[...knownOptions].join(', ')}`, 'an option of that name')
   }
+  const isDisabled = env['SPILLWAY_DISABLED'] === '1'
   const service = options.service ?? (env['SPILLWAY_SERVICE'] || defaultServiceName())
   if (typeof service !== 'string' || service === '') throw invalid('service', 'a non-empty string', service)
   const ringBytes = options.ringBytes ?? ringBytesMax
@@ -60,10 +61,11 @@ export function resolveOptions(options: AgentOptions, env: NodeJS.ProcessEnv): R
   if (options.fallback !== undefined && options.fallback !== 'stdout') throw invalid('fallback', `'stdout' or nothing`, options.fallback)
   return {
     service,
-    links: resolveLinks(options, env),
+    // What is switched off is not looked at: a wrong address must not stop anybody then.
+    links: isDisabled ? [] : resolveLinks(options, env),
     ringBytes,
     fallback: options.fallback,
-    isDisabled: env['SPILLWAY_DISABLED'] === '1',
+    isDisabled,
   }
 }
 

@@ -15,6 +15,8 @@ export interface RingOwner {
   readonly rank: Rank
   /** Whether what was sent is being taken: then sent frames are the cheapest to give up. */
   isFlowing(): boolean
+  /** One of its entries is no longer in the ring. */
+  left(): void
   /** @param frame - What the entry held; not to be kept, its memory is used again. */
   evicted(entry: RingEntry, frame: Buffer): void
 }
@@ -74,8 +76,8 @@ export class Ring {
     const { frame } = entry
     if (frame === undefined) return
     this.#drop(entry)
-    // Each sending is answered, so no socket holds it. A frame sent twice may still be on its way a second time.
-    if (entry.sends === bitCount(entry.acknowledged)) freeFrame(frame)
+    // Each link that was sent it was sent it once and has answered, so no socket holds it.
+    if (entry.acknowledged === entry.sent && entry.sends === bitCount(entry.sent)) freeFrame(frame)
     const rank = entry.owner.rank
     const queue = this.#queues[rank]
     const left = (this.#left[rank] ?? 0) + 1
@@ -91,6 +93,7 @@ export class Ring {
     this.bytes -= (entry.frame?.byteLength ?? 0) + frameOverheadBytes
     this.records -= entry.count
     entry.frame = undefined
+    entry.owner.left()
   }
 
   #cheapest(): RingEntry | undefined {

@@ -11,7 +11,12 @@ const options = { depth: 1, compact: true, breakLength: Number.POSITIVE_INFINITY
 
 /** Whether the promise is rejected already. */
 export function isRejected(promise: Promise<unknown>): boolean {
-  return inspect(promise, options).startsWith('Promise { <rejected>')
+  try {
+    return inspect(promise, options).startsWith('Promise { <rejected>')
+  } catch {
+    // Only an error's stack is formatted by code of the application's, and only a rejected promise shows an error.
+    return true
+  }
 }
 
 /** The first 50 bytes of each buffer of a message that has been received already; undefined when there is none. */

@@ -5,7 +5,9 @@ import { Fifo } from './fifo.ts'
 import type { RingEntry, RingOwner } from './ring.ts'
 
 /** Why a record was given up before it was sent; `printed` ones went to stdout instead. */
-export type ShedReason = 'ring_full' | 'closed' | 'printed'
+export type ShedReason = 'ring_full' | 'closed' | 'failed' | 'printed'
+
+const tidyFromEntries = 32
 
 export interface StreamEvents {
   isFlowing(): boolean
@@ -38,6 +40,8 @@ export class AgentStream implements RingOwner {
   /** When its numbers last moved, ms: recent movers are in every manifest. */
   movedAtMs = 0
   readonly #events: StreamEvents
+  /** Entries that left the ring and still stand here. */
+  #leftCount = 0
 
   constructor(topic: Topic, rank: Rank, events: StreamEvents) {
     this.topic = topic
@@ -71,7 +75,37 @@ export class AgentStream implements RingOwner {
     this.shed.set(reason, (this.shed.get(reason) ?? 0) + records)
   }
 
+  /** Takes a frame's entry; entries stand in the order of their numbers. */
+  hold(entry: RingEntry): void {
+    this.#forgetLeft()
+    this.entries.push(entry)
+  }
+
+  /** Entries from the first that ends behind `seq`, by one search. */
+  entriesFrom(seq: number): Generator<RingEntry> {
+    let low = 0
+    let high = this.entries.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      const entry = this.entries.at(middle)
+      if (entry !== undefined && entry.seq + entry.count <= seq) low = middle + 1
+      else high = middle
+    }
+    return this.entries.from(low)
+  }
+
+  /** One of its entries left the ring; most leave in order, by importance some leave from the middle. */
+  left(): void {
+    this.#leftCount += 1
+    if (this.#leftCount <= tidyFromEntries || this.#leftCount * 2 <= this.entries.length) return
+    this.entries.retain((entry) => entry.frame !== undefined)
+    this.#leftCount = 0
+  }
+
   #forgetLeft(): void {
-    while (this.entries.length > 0 && this.entries.peek()?.frame === undefined) this.entries.shift()
+    while (this.entries.length > 0 && this.entries.peek()?.frame === undefined) {
+      this.entries.shift()
+      this.#leftCount -= 1
+    }
   }
 }

@@ -39,6 +39,9 @@ export const batchAgeMaxMs = 20
 /** Batches open at one time. 256 topics × 64 KiB would be twice the ring; 16 are 1 MiB. */
 export const openBatchesMax = 16
 
+/** Full batches that may wait for the end of the turn to be encoded and sent: that work is then on no log call's stack. */
+export const fullBatchesMax = 4
+
 /** Bytes the process keeps for frames not known to be kept elsewhere. About 8 s at 1 MB/s. */
 export const ringBytesMax = 8_388_608
 
@@ -50,6 +53,9 @@ export const dataHighWaterMarkFrames = 16
 
 /** A data link that refused a frame is tried again after this. 16 × 64 KiB per 5 ms is 200 MB/s. */
 export const retrySendMs = 5
+
+/** While frames are refused the distance doubles up to this: a stopped collector must not keep an idle application busy. */
+export const retrySendMaxMs = 100
 
 /** How often an agent looks at its sockets for subscriptions and acknowledgements when nothing happens. */
 export const agentPollMs = 50
@@ -86,6 +92,13 @@ export const repairBytesPerSecond = 4_194_304
 
 /** The same range asked for again within this time is ignored: the answer is on its way. */
 export const repairLingerMs = 100
+
+/** Ranges said gone in one manifest, and frames waiting to be sent again. A peer may ask for more; it gets it when it asks again. */
+export const goneRangesMax = 1_024
+export const repairsQueuedMax = 1_024
+
+/** Control messages handled in one look. Each may name 256 ranges. */
+export const controlsPerPollMax = 16
 
 /** Ranges in one control message. */
 export const controlRangesMax = 256

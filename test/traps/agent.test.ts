@@ -149,21 +149,19 @@ test('a connection that ZeroMQ has given up for good, silently, is built anew by
   await until(async () => (await collector.status()).uptimeMs > 500, { what: 'the collector has been up for a while' })
   expect((await collector.status()).origins).toEqual([])
   expect(agent.stats().links[0]?.state).toBe('connecting')
-  const now = Date.now
-  vi.spyOn(Date, 'now').mockImplementation(() => now() + watchdogSilenceMs + 1)
+  const now = performance.now.bind(performance)
+  vi.spyOn(performance, 'now').mockImplementation(() => now() + watchdogSilenceMs + 1)
   expect(await agent.close(10_000)).toEqual({ left: 0 })
   expect(numbers(collector.lines('given-up'))).toEqual(range(0, 500))
 })
 
-test('a message header that announces 8 GiB costs the application nothing', async () => {
+test('a message header that announces 8 GiB ends the connection instead of being believed', async () => {
   const port = await freePorts()
   await using fatal = await startOversizeServer([port, port + 1])
-  const rssBefore = process.memoryUsage().rss
   const { log } = open('announced', `tcp://127.0.0.1:${port}`)
   log.info('here')
   await until(() => fatal.oversizeSent >= 2, { what: 'both sockets were sent more than they take' })
-  await new Promise((resolve) => setTimeout(resolve, 100))
-  expect(process.memoryUsage().rss - rssBefore).toBeLessThan(50 * 1_048_576)
+  await until(() => fatal.openSockets === 0, { what: 'both connections were closed from this side' })
 })
 
 test('a peer that takes the place of one that was killed gets what it subscribed to itself, nothing the old one wanted', async () => {

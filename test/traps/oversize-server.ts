@@ -2,6 +2,8 @@ import { createServer, type Socket } from 'node:net'
 
 export interface OversizeServer extends AsyncDisposable {
   readonly oversizeSent: number
+  /** Connections the other side has not closed. */
+  readonly openSockets: number
 }
 
 /** Speaks ZeroMQ's protocol (ZMTP 3.0, NULL) just far enough to announce a message of 8 GiB, which ends a session for good. */
@@ -18,6 +20,7 @@ export async function startOversizeServer(ports: readonly number[]): Promise<Ove
       const server = createServer((socket) => {
         sockets.add(socket)
         socket.on('error', () => undefined)
+        socket.once('close', () => sockets.delete(socket))
         socket.write(greeting)
         let got = 0
         socket.on('data', (bytes) => {
@@ -38,6 +41,9 @@ export async function startOversizeServer(ports: readonly number[]): Promise<Ove
   return {
     get oversizeSent() {
       return oversizeSent
+    },
+    get openSockets() {
+      return sockets.size
     },
     async [Symbol.asyncDispose]() {
       for (const socket of sockets) socket.destroy()
