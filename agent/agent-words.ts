@@ -1,12 +1,15 @@
 /** What an agent says on stderr: what was lost, how much, since when, why, and what to do about it. */
 import { formatCount } from '../wire/quantity.ts'
 import type { AgentStats } from './books.ts'
+import type { LinkState } from './link-state.ts'
 import { Notices } from './notices.ts'
+import type { LinkEndpoints } from './options.ts'
 import { processRing } from './ring.ts'
 
 /** What it looks at when it speaks. */
 export interface Spoken {
   readonly isClosed: boolean
+  readonly links: readonly { readonly state: LinkState; readonly endpoints: LinkEndpoints }[]
   isFlowing(): boolean
   /** Records no collector has acknowledged. */
   leftRecords(): number
@@ -65,7 +68,7 @@ export class AgentWords {
     if (printed > 0) parts.push(`${formatCount(printed)} printed to stdout instead`)
     if (leftRecords > 0) {
       const left = formatCount(leftRecords)
-      const hasMet = this.#agent.stats().links.some((link) => link.state !== 'connecting')
+      const hasMet = this.#agent.links.some((link) => link.state !== 'connecting')
       parts.push(hasMet ? `${left} without an answer from ${this.#collectors}` : `${left} not delivered: ${this.#nobodyThere}`)
     }
     const total = `${when}: ${parts.join(', ')}`
@@ -88,14 +91,11 @@ export class AgentWords {
   }
 
   get #isAnyConnected(): boolean {
-    return this.#agent.stats().links.some((link) => link.state === 'connected')
+    return this.#agent.links.some((link) => link.state === 'connected')
   }
 
   get #collectors(): string {
-    return this.#agent
-      .stats()
-      .links.map((link) => link.collector)
-      .join(', ')
+    return this.#agent.links.map((link) => link.endpoints.data).join(', ')
   }
 
   #reasons(): string {
