@@ -222,8 +222,9 @@ export class Agent implements LinkOwner, StreamEvents, LineTaker, Spoken {
     // Should it be wanted one day by a link that does not want it now, it begins there behind what was not.
     for (const link of this.links) if ((waiting & link.bit) === 0) stream.acknowledged[link.index] = stream.next
     this.#full.push({ stream, seq, count, text, firstAtMs, waiting })
-    if (this.#full.length > fullBatchesMax) this.#encodeFull()
-    else this.#fullTurnEnd ??= setImmediate(() => this.#encodeFull())
+    this.#fullTurnEnd ??= setImmediate(() => this.#encodeFull())
+    const surplus = this.#full.length > fullBatchesMax ? this.#full.shift() : undefined
+    if (surplus !== undefined) this.#encode(surplus)
   }
 
   #encodeFull(): void {

@@ -47,6 +47,7 @@ export interface LinkOwner {
 
 const sendsPerPumpMax = 64
 const tidyFromFrames = 256
+const refusedPauseMs = 1
 
 export class Link {
   readonly bit: number
@@ -72,6 +73,7 @@ export class Link {
   #tidyAtFrames = tidyFromFrames
   /** The pipe was full at the last try. */
   #isRefused = false
+  #refusedAtMs = 0
   #retryTimer: NodeJS.Timeout | undefined
   #retryDelayMs = retrySendMs
   readonly #manifests = new ManifestClock()
@@ -144,8 +146,14 @@ export class Link {
       this.#queue.retain((kept) => kept.frame !== undefined)
       this.#tidyAtFrames = 2 * this.#queue.length + tidyFromFrames
     }
-    // While frames are refused the retry's timer asks, not every log call.
-    if (this.#retryTimer === undefined) this.pump()
+    // While frames are refused the pipe is asked every millisecond at most; but soon, because there is more to come.
+    if (!this.#isRefused) this.pump()
+    else if (performance.now() - this.#refusedAtMs >= refusedPauseMs) {
+      this.#retryDelayMs = retrySendMs
+      clearTimeout(this.#retryTimer)
+      this.#retryTimer = undefined
+      this.pump()
+    }
   }
 
   /** The regular look at both sockets. */
@@ -234,6 +242,7 @@ export class Link {
     this.isFlowing = isTaken
     this.#isRefused = !isTaken
     if (isTaken) this.#retryDelayMs = retrySendMs
+    else this.#refusedAtMs = performance.now()
     return isTaken
   }
 

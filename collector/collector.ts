@@ -65,14 +65,14 @@ export class Collector {
   readonly #config: CollectorConfig
   readonly #run = randomBytes(12).toString('base64url')
   readonly #context: Context
-  readonly #lock: FolderLock
+  #lock: FolderLock | undefined
   readonly #ledger: Ledger
   readonly #sinks: readonly Sink[]
   readonly #ingest: Ingest
   readonly #control: ControlPublisher
   readonly #tail: TailPublisher
   readonly #http: HttpServer | undefined
-  readonly #startedAtMs = Date.now()
+  readonly #startedAtMs = performance.now()
   #turnedAway = 0
   #uncommittedBytes = 0
   #commitTimer: NodeJS.Timeout | undefined
@@ -85,7 +85,6 @@ export class Collector {
 
   constructor(config: CollectorConfig) {
     this.#config = config
-    this.#lock = lockFolder(config.dir)
     this.#context = privateContext()
     this.#ledger = new Ledger(compilePatterns(config.subscribe))
     this.#sinks = Object.entries(config.sinks).map(([name, sink]) => openSink(name, sink, config.onTrouble))
@@ -100,6 +99,8 @@ export class Collector {
   }
 
   async open(): Promise<void> {
+    // Not before there is something that can be closed: whoever has the lock must be able to give it back.
+    this.#lock = lockFolder(this.#config.dir)
     await this.#http?.open()
     await this.#tail.open()
     await this.#control.open()
@@ -122,7 +123,7 @@ export class Collector {
   status(): CollectorStatus {
     return collectorStatus(
       { ledger: this.#ledger, ingest: this.#ingest, sinks: this.#sinks, turnedAway: this.#turnedAway },
-      Date.now() - this.#startedAtMs,
+      Math.round(performance.now() - this.#startedAtMs),
     )
   }
 
@@ -139,7 +140,7 @@ export class Collector {
       this.#turnedAway += 1
       return
     }
-    const fresh = this.#ledger.receive(frame.origin, topic, frame, Date.now())
+    const fresh = this.#ledger.receive(frame.origin, topic, frame, performance.now())
     this.#uncommittedBytes += parts.frame.length
     this.#commitLater(this.#uncommittedBytes > commitBytes)
     if (fresh === undefined) return
@@ -150,17 +151,18 @@ export class Collector {
     const count = range.to - range.from
     const isWhole = count === frame.count
     const lines = isWhole ? frame.body : sliceLines(frame.body, range.from - frame.seq, count)
-    for (const sink of this.#sinks) if (sink.patterns.matches(topic)) sink.write(topic, lines, count)
-    if (this.#tail.prefixCount === 0) return
+    // What only a live tail made the application log is not kept; see TopicBook.onDemand for how it is booked.
+    if (!frame.onDemand) for (const sink of this.#sinks) if (sink.patterns.matches(topic)) sink.write(topic, lines, count)
+    if (!this.#tail.isAskedFor(topic)) return
     // A frame that was partly known already is passed on as what was new of it.
-    const passed = isWhole ? parts.frame : encodeFrame({ ...frame, seq: range.from, count }, lines)
-    this.#tail.publish(topic, parts.topic, passed)
+    const passed = isWhole ? parts.frame : encodedPart(frame, range, lines)
+    if (passed !== undefined) this.#tail.publish(topic, parts.topic, passed)
   }
 
   #announce(topic: Topic, frame: DecodedFrame, parts: { readonly topic: Buffer; readonly frame: Buffer }): void {
     const manifest = readManifest(frame.body)
     if (manifest === undefined) return this.#ingest.fault('manifest')
-    const isUrgent = this.#ledger.announce(frame.origin, manifest, Date.now())
+    const isUrgent = this.#ledger.announce(frame.origin, manifest, performance.now())
     this.#commitLater(isUrgent || manifest.final)
     // Without them a tail could not know that the end of a burst did not reach it.
     this.#tail.publish(topic, parts.topic, parts.frame)
@@ -223,7 +225,7 @@ export class Collector {
   }
 
   #tick(): void {
-    const asks = this.#ledger.tick(Date.now(), (topic) => this.#isRefused(topic))
+    const asks = this.#ledger.tick(performance.now(), (topic) => this.#isRefused(topic))
     if (asks.length > 0) this.#control.ask(asks)
   }
 
@@ -260,12 +262,21 @@ export class Collector {
     await this.#control.close()
     await this.#tail.close()
     await this.#http?.close()
-    this.#lock.release()
+    this.#lock?.release()
   }
 
   async #drain(untilMs: number): Promise<void> {
     await this.#committing
     while (!(await this.#commit()) && performance.now() < untilMs) await after(acknowledgeEveryMs)
+  }
+}
+
+/** Undefined when it does not fit: a higher first number takes more bytes, and may take more than the known lines leave. */
+function encodedPart(frame: DecodedFrame, { from, to }: Range, lines: Buffer): Buffer | undefined {
+  try {
+    return encodeFrame({ ...frame, seq: from, count: to - from }, lines)
+  } catch {
+    return undefined
   }
 }
 

@@ -3,9 +3,9 @@
  * Nothing is accepted that is not used; every error says where it stands and what was expected.
  */
 import { join, resolve } from 'node:path'
-import { isScalar, LineCounter, parseDocument, visit } from 'yaml'
+import { CST, isScalar, Lexer, LineCounter, parseDocument, visit } from 'yaml'
 import { z } from 'zod'
-import { defaultPorts, type Endpoint, parseEndpoint, siblingEndpoint } from '../wire/endpoint.ts'
+import { defaultPorts, type Endpoint, isIpc, parseEndpoint, siblingEndpoint } from '../wire/endpoint.ts'
 import { compilePatterns } from '../wire/pattern.ts'
 import { parseBytes } from '../wire/quantity.ts'
 import { SpillwayError } from '../wire/spillway-error.ts'
@@ -18,6 +18,12 @@ const rotateBytesMin = 1_024
 export const defaultDir = './spillway-data'
 /** Far more than anybody writes by hand. */
 export const configBytesMax = 65_536
+/** Nested some hundred times, YAML uses up the stack of what reads it, and that can end the process. */
+const bracketDepthMax = 64
+/** A level of a block takes a column at least. */
+const blockColumnMax = 128
+/** Who has more to mend begins with these. */
+const issuesPrintedMax = 50
 const defaultSubscribe = ['log.>', 'metric.>']
 const defaultSinkTopics = ['log.>']
 
@@ -135,7 +141,6 @@ const schema = z.strictObject({
         z.strictObject({ type: z.literal('stdout'), topics: patterns.optional() }),
       ]),
     )
-    .superRefine(checkPaths)
     .optional(),
   insecure: z.boolean().optional(),
 })
@@ -153,21 +158,6 @@ function checkNeighbours(
     if (listen.tail === undefined) neighbour(listen.data, 2, 'tail')
   } catch (error) {
     context.addIssue({ code: 'custom', path: ['data'], message: error instanceof Error ? error.message : String(error) })
-  }
-}
-
-/** Two writers of one file would write every line twice and rotate it under each other. */
-function checkPaths(
-  sinks: Readonly<Record<string, { readonly type: string; readonly path?: string | undefined }>>,
-  context: z.RefinementCtx,
-): void {
-  const owners = new Map<string, string>()
-  for (const [name, sink] of Object.entries(sinks)) {
-    if (sink.type !== 'file') continue
-    const path = sink.path === undefined ? '' : resolve(sink.path)
-    const owner = owners.get(path)
-    if (owner !== undefined) context.addIssue({ code: 'custom', path: [name, 'path'], message: `sinks.${owner} writes to the same files` })
-    owners.set(path, name)
   }
 }
 
@@ -191,13 +181,20 @@ export function readConfig(
   overrides: ConfigOverrides = {},
 ): ConfigResult {
   const issues: ConfigIssue[] = []
-  const contents = source === undefined ? {} : readFileText(source.text, issues)
+  const read: FileText | undefined = source === undefined ? { contents: {}, placeOf: () => ({}) } : readFileText(source.text, issues)
   const flags = readFlags(overrides, issues)
-  if (contents === undefined || issues.length > 0) return { ok: false, issues }
+  if (read === undefined || issues.length > 0) return { ok: false, issues }
+  const { contents, placeOf } = read
   const dir = overrides.dir ?? contents.dir ?? defaultDir
   const data = flags.data ?? contents.listen?.data ?? (`tcp://127.0.0.1:${defaultPorts.data}` as Endpoint)
   // A data endpoint given by flag takes its neighbours along.
   const listen = flags.data === undefined ? contents.listen : undefined
+  const sinks = sinksOf(contents, dir)
+  for (const [name, owner] of sharedFiles(sinks)) {
+    const path = ['sinks', name, 'path']
+    issues.push({ where: path.join('.'), message: `sinks.${owner} writes to the same files`, ...placeOf(path) })
+  }
+  if (issues.length > 0) return { ok: false, issues }
   const config: CollectorConfig = {
     dir,
     listen: {
@@ -207,7 +204,7 @@ export function readConfig(
       http: flags.http ?? contents.listen?.http ?? { host: '127.0.0.1', port: defaultPorts.http },
     },
     subscribe: overrides.subscribe ?? contents.subscribe ?? defaultSubscribe,
-    sinks: sinksOf(contents, dir),
+    sinks,
     insecure: overrides.insecure ?? contents.insecure ?? false,
     onTrouble: (message) => process.stderr.write(`spillway collector: ${message}\n`),
   }
@@ -216,7 +213,7 @@ export function readConfig(
 
 /** Port 0 asks the system for a free one, for each socket its own. */
 function neighbour(data: Endpoint, steps: number, name: 'control' | 'tail'): Endpoint {
-  return /:0$/.test(data) ? data : siblingEndpoint(data, steps, name)
+  return !isIpc(data) && /:0$/.test(data) ? data : siblingEndpoint(data, steps, name)
 }
 
 function sinksOf(contents: FileContents, dir: string): Record<string, SinkConfig> {
@@ -233,6 +230,18 @@ function sinksOf(contents: FileContents, dir: string): Record<string, SinkConfig
   return sinks
 }
 
+/** Two writers of one file would write every line twice and rotate it under each other. Yields the second and the first. */
+function* sharedFiles(sinks: Readonly<Record<string, SinkConfig>>): Generator<readonly [name: string, owner: string]> {
+  const owners = new Map<string, string>()
+  for (const [name, sink] of Object.entries(sinks)) {
+    if (sink.type !== 'file') continue
+    const path = resolve(sink.path)
+    const owner = owners.get(path)
+    if (owner !== undefined) yield [name, owner]
+    owners.set(path, name)
+  }
+}
+
 function readFlags(overrides: ConfigOverrides, issues: ConfigIssue[]): { data?: Endpoint; http?: CollectorConfig['listen']['http'] } {
   const flags: { data?: Endpoint; http?: CollectorConfig['listen']['http'] } = {}
   collect('--listen', issues, () => {
@@ -241,6 +250,7 @@ function readFlags(overrides: ConfigOverrides, issues: ConfigIssue[]): { data?: 
     if (!isEndpoint && !/:\d+$/.test(overrides.listen))
       throw new Error(`expected HOST:PORT, such as 127.0.0.1:7701, got ${JSON.stringify(overrides.listen)}`)
     flags.data = parseEndpoint(isEndpoint ? overrides.listen : `tcp://${overrides.listen}`, '--listen')
+    neighbour(flags.data, 1, 'control')
     neighbour(flags.data, 2, 'tail')
   })
   collect('--http', issues, () => {
@@ -276,9 +286,24 @@ function parseHttp(text: string): CollectorConfig['listen']['http'] {
 
 // ── the file: YAML with places ──
 
-function readFileText(text: string, issues: ConfigIssue[]): FileContents | undefined {
+interface FileText {
+  readonly contents: FileContents
+  /** Where the value at a path stands, or what is nearest above it. */
+  placeOf(path: readonly string[]): { line?: number; column?: number }
+}
+
+function readFileText(text: string, issues: ConfigIssue[]): FileText | undefined {
   if (text.length > configBytesMax) {
     issues.push({ where: 'file', message: `expected at most ${configBytesMax / 1_024} KiB`, line: 1, column: 1 })
+    return undefined
+  }
+  if (isTooDeep(text)) {
+    issues.push({
+      where: 'yaml',
+      message: `expected at most ${bracketDepthMax} brackets in each other and ${blockColumnMax} columns of blocks`,
+      line: 1,
+      column: 1,
+    })
     return undefined
   }
   const lines = new LineCounter()
@@ -323,10 +348,31 @@ function readFileText(text: string, issues: ConfigIssue[]): FileContents | undef
     return undefined
   }
   const parsed = schema.safeParse(contents)
-  if (parsed.success) return parsed.data
+  if (parsed.success) return { contents: parsed.data, placeOf: (path) => place(offsetOf(document, path)) }
   for (const issue of parsed.error.issues) issues.push(...described(issue, document, place))
   return undefined
 }
+
+/** Looks at the words of the text only: reading it would be what must not happen. */
+function isTooDeep(text: string): boolean {
+  let bracketDepth = 0
+  let column = 0
+  for (const word of new Lexer().lex(text)) {
+    const type = CST.tokenType(word)
+    // These stand for something in the text and are not in it.
+    if (type === 'doc-mode' || type === 'scalar') continue
+    if (type === 'flow-error-end') bracketDepth = 0
+    else if (type === 'flow-map-start' || type === 'flow-seq-start') bracketDepth += 1
+    else if (type === 'flow-map-end' || type === 'flow-seq-end') bracketDepth = Math.max(0, bracketDepth - 1)
+    else if (bracketDepth === 0 && blockWords.has(type) && column > blockColumnMax) return true
+    if (bracketDepth > bracketDepthMax) return true
+    const lineFeed = word.lastIndexOf('\n')
+    column = lineFeed === -1 ? column + word.length : word.length - lineFeed - 1
+  }
+  return false
+}
+
+const blockWords: ReadonlySet<unknown> = new Set(['seq-item-ind', 'explicit-key-ind', 'map-value-ind'])
 
 type Document = ReturnType<typeof parseDocument>
 type Place = (offset: number) => { line: number; column: number }
@@ -388,13 +434,15 @@ function keyOffsets(document: Document, path: readonly string[]): Map<string, nu
   return offsets
 }
 
-/** All issues as text, one line each: file, line, column, key, what is wrong. */
+/** Issues as text, one line each: file, line, column, key, what is wrong; at most 50, and how many more there are. */
 export function issueLines(issues: readonly ConfigIssue[], file: string | undefined): string[] {
-  return issues.map(({ where, message, line, column }) => {
+  const lines = issues.slice(0, issuesPrintedMax).map(({ where, message, line, column }) => {
     const text = line === undefined ? `${where}: ${message}` : `${file ?? 'config'}:${line}:${column}: ${where}: ${message}`
     // Keys and values of a file may hold anything; on a terminal they must do nothing.
     return text.replaceAll(/[\p{Cc}\p{Cf}]/gu, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`)
   })
+  if (issues.length > issuesPrintedMax) lines.push(`and ${issues.length - issuesPrintedMax} more`)
+  return lines
 }
 
 /** @throws {@link SpillwayError} `SPW_CONFIG_INVALID` with every issue in its message. */

@@ -42,15 +42,16 @@ export class ControlPublisher {
   ask(asks: readonly Ask[]): void {
     for (const [origin, list] of groupByOrigin(asks, (ask) => ask.book.origin)) {
       const requests = list.flatMap(({ book, ranges }) => ranges.map(({ from, to }) => ({ topic: book.topic, from, to })))
-      // What does not fit is asked for when its next turn comes.
-      this.#send(origin.origin, { run: this.#run, acknowledgements: [], requests: requests.slice(0, controlRangesMax) })
+      for (const part of slices(requests)) this.#send(origin.origin, { run: this.#run, acknowledgements: [], requests: part })
     }
   }
 
-  /** Everything the origin sent is kept: it may go. */
+  /** Everything the origin sent is kept: it may go. It goes when it hears the answer, so that comes last. */
   answerBye(book: OriginBook): void {
-    const acknowledgements = [...book.topics.values()].slice(0, controlRangesMax).map(({ topic, kept }) => ({ topic, upTo: kept }))
-    this.#send(book.origin + byeSuffix, { run: this.#run, acknowledgements, requests: [] })
+    const parts = [...slices([...book.topics.values()].map(({ topic, kept }) => ({ topic, upTo: kept })))]
+    const last = parts.pop() ?? []
+    for (const part of parts) this.#send(book.origin, { run: this.#run, acknowledgements: part, requests: [] })
+    this.#send(book.origin + byeSuffix, { run: this.#run, acknowledgements: last, requests: [] })
   }
 
   beacon(beacon: Omit<Beacon, 'run'>): void {

@@ -24,6 +24,8 @@ export class HttpServer {
     this.#server.headersTimeout = 5_000
     this.#server.requestTimeout = 10_000
     this.#server.maxConnections = 256
+    // A connection that cannot be accepted is its client's loss; unheard, the second such error would end the process.
+    this.#server.on('error', () => undefined)
   }
 
   async open(): Promise<void> {

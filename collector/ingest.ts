@@ -13,7 +13,7 @@ import { parseTopic, type Topic } from '../wire/topic.ts'
 import { bindSocket } from './bind.ts'
 
 /** Frames that were refused, by what was wrong with them. */
-export type IngestFault = FrameFault | 'parts' | 'topic' | 'manifest'
+export type IngestFault = FrameFault | 'parts' | 'topic' | 'manifest' | 'failed'
 
 export interface IngestEvents {
   /** Resolves when more frames are welcome; undefined when they are. */
@@ -59,15 +59,22 @@ export class Ingest {
 
   async #readFrames(): Promise<void> {
     while (!this.#socket.closed) {
+      let parts: Buffer[]
       try {
-        this.#take(await this.#socket.receive())
-        this.#freeBuffers()
-        const roomier = this.#events.roomier()
-        if (roomier !== undefined) await Promise.race([roomier, sleep(crowdedPauseMs, undefined, { ref: false })])
+        parts = await this.#socket.receive()
       } catch (error) {
         if (this.#socket.closed) return
         throw error
       }
+      try {
+        this.#take(parts)
+      } catch {
+        // A frame nobody thought of must not end the intake of all others.
+        this.fault('failed')
+      }
+      this.#freeBuffers()
+      const roomier = this.#events.roomier()
+      if (roomier !== undefined) await Promise.race([roomier, sleep(crowdedPauseMs, undefined, { ref: false })])
     }
   }
 

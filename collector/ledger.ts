@@ -5,7 +5,7 @@
  *
  * Pure but for the clock that is passed in. What a frame brings that is new, and nothing else, is for the sinks.
  */
-import { originsMax, originTopicsMax } from '../wire/limits.ts'
+import { askedRangesMax, finishedShownMs, originsMax, originTopicsMax, topicBooksMax } from '../wire/limits.ts'
 import type { Manifest, ManifestWho } from '../wire/manifest.ts'
 import type { CompiledPatterns } from '../wire/pattern.ts'
 import type { Range } from '../wire/range-set.ts'
@@ -29,6 +29,12 @@ export interface TopicBook {
   kept: number
   /** Records came before the manifest that says where to begin. */
   isProvisional: boolean
+  /**
+   * Records received that only a live tail made the application log. They are numbered like all others, so their holes
+   * are found and they are acknowledged; but no sink keeps them, so they are neither accepted nor delivered here. One
+   * that never came cannot be told from others: it is accepted, and lost.
+   */
+  onDemand: number
   filteredAtOrigin: number
   shedAtOrigin: number
 }
@@ -40,8 +46,10 @@ export interface OriginBook {
   readonly topics: Map<Topic, TopicBook>
   lastHeardAtMs: number
   everyMs: number
-  finishedAtMs: number | undefined
+  finishedAtMs: number
   isByeOwed: boolean
+  /** What it had not sent is booked as lost. */
+  isGivenUp: boolean
 }
 
 /** What has to be kept before it can be acknowledged: a topic's frontier and count at one moment. */
@@ -63,6 +71,12 @@ export interface Totals {
   inFlight: number
 }
 
+/** What is counted beside the books. */
+export interface Asides {
+  filtered: number
+  duplicates: number
+}
+
 /** Extra topics beyond an origin's own bound: the shared ones, and manifests of later versions. */
 const topicsPerOriginMax = originTopicsMax + 16
 const silentAfterIntervals = 3
@@ -71,6 +85,8 @@ const uncleanAfterMs = 30_000
 const goneAfterMs = 600_000
 const finalAfterByeMs = 2_000
 const everyMsMax = 60_000
+/** Between two searches for an origin to forget when the last one found none: there may be frames without end that want room. */
+const searchAgainMs = 1_000
 
 export class Ledger {
   readonly origins: Map<string, OriginBook> = new Map()
@@ -80,8 +96,13 @@ export class Ledger {
   readonly #dirty = new Set<TopicBook>()
   readonly #acknowledgements = new Set<TopicBook>()
   readonly #byes = new Set<OriginBook>()
+  /** Books that may have holes; the others need not be looked at. */
+  readonly #holed = new Set<TopicBook>()
   /** Books of origins that have been forgotten. */
   readonly #retired: Totals = { accepted: 0, delivered: 0, lost: {}, inFlight: 0 }
+  readonly #retiredAsides: Asides = { filtered: 0, duplicates: 0 }
+  #topicBooks = 0
+  #searchAgainAtMs = Number.NEGATIVE_INFINITY
 
   constructor(wanted: CompiledPatterns) {
     this.#wanted = wanted
@@ -92,15 +113,24 @@ export class Ledger {
    *
    * @returns What of it is new and wanted; undefined when nothing is.
    */
-  receive(origin: string, topic: Topic, numbers: { readonly seq: number; readonly count: number }, nowMs: number): Range[] | undefined {
+  receive(
+    origin: string,
+    topic: Topic,
+    numbers: { readonly seq: number; readonly count: number; readonly onDemand?: boolean },
+    nowMs: number,
+  ): Range[] | undefined {
     const originBook = this.#origin(origin, nowMs)
-    const book = originBook?.topics.get(topic) ?? (originBook && this.#addTopic(originBook, topic, numbers.seq, true))
+    const book =
+      originBook?.topics.get(topic) ??
+      (originBook && this.#addTopic(originBook, topic, { joinAt: numbers.seq, isProvisional: true, nowMs }))
     const fresh = book?.ledger.receive(numbers.seq, numbers.count, nowMs)
     if (book === undefined || fresh === undefined) {
       this.refusedFrames += 1
       return undefined
     }
     this.#dirty.add(book)
+    if (book.ledger.hasHoles) this.#holed.add(book)
+    if (numbers.onDemand) for (const { from, to } of fresh) book.onDemand += to - from
     return fresh.length > 0 && book.isWanted ? fresh : undefined
   }
 
@@ -113,7 +143,7 @@ export class Ledger {
     for (const [topic, told] of manifest.topics) {
       const known = originBook.topics.get(topic)
       // A topic whose records nobody asked for need not be followed to show how many there were.
-      const book = known ?? this.#addTopic(originBook, topic, told.resume, false)
+      const book = known ?? this.#addTopic(originBook, topic, { joinAt: told.resume, isProvisional: false, nowMs })
       if (book === undefined) continue
       book.filteredAtOrigin = told.filtered
       book.shedAtOrigin = told.shed
@@ -126,6 +156,7 @@ export class Ledger {
         this.#dirty.add(book)
       }
       book.ledger.announce(told, nowMs)
+      if (book.ledger.hasHoles) this.#holed.add(book)
       // An acknowledgement got lost on the way.
       if (told.resume < book.kept) this.#acknowledgements.add(book)
     }
@@ -138,6 +169,7 @@ export class Ledger {
       originBook.state = 'finished'
       originBook.finishedAtMs = nowMs
       originBook.isByeOwed = true
+      originBook.isGivenUp = false
       this.#byes.add(originBook)
     }
     return manifest.urgent
@@ -145,7 +177,7 @@ export class Ledger {
 
   /** What has come since the last call and has yet to be kept. */
   takeCommits(): Commit[] {
-    const commits = [...this.#dirty].map((book) => ({ book, frontier: book.ledger.frontier, received: book.ledger.received }))
+    const commits = [...this.#dirty].map((book) => ({ book, frontier: book.ledger.frontier, received: keepable(book) }))
     this.#dirty.clear()
     return commits
   }
@@ -192,16 +224,21 @@ export class Ledger {
    * @param isRefused - Whether records of a topic cannot be taken now. Asking for more of them would make it worse.
    */
   tick(nowMs: number, isRefused: (topic: Topic) => boolean): Ask[] {
+    for (const origin of this.origins.values()) this.#age(origin, nowMs)
     const asks: Ask[] = []
-    for (const origin of this.origins.values()) {
-      this.#age(origin, nowMs)
-      for (const book of origin.topics.values()) {
-        if (!book.ledger.hasHoles || isRefused(book.topic)) continue
-        const lostBefore = book.ledger.lostRecords
-        const ranges = book.ledger.due(nowMs)
-        if (book.ledger.lostRecords !== lostBefore) this.#dirty.add(book)
-        if (ranges.length > 0) asks.push({ book, ranges })
-      }
+    const asked = new Map<OriginBook, number>()
+    for (const book of this.#holed) {
+      const { origin } = book
+      if (!book.ledger.hasHoles) this.#holed.delete(book)
+      // A silent origin hears nothing; how long that may go on is decided for all it holds at once.
+      if (!book.ledger.hasHoles || origin.state === 'silent' || origin.state === 'unclean' || isRefused(book.topic)) continue
+      const askedBefore = asked.get(origin) ?? 0
+      if (askedBefore >= askedRangesMax) continue
+      const lostBefore = book.ledger.lostRecords
+      const ranges = book.ledger.due(nowMs, askedRangesMax - askedBefore)
+      if (book.ledger.lostRecords !== lostBefore) this.#dirty.add(book)
+      if (ranges.length > 0) asks.push({ book, ranges })
+      asked.set(origin, askedBefore + ranges.length)
     }
     return asks
   }
@@ -209,19 +246,18 @@ export class Ledger {
   #age(origin: OriginBook, nowMs: number): void {
     const quietMs = nowMs - origin.lastHeardAtMs
     if (origin.state === 'finished') {
-      if (origin.finishedAtMs !== undefined && nowMs - origin.finishedAtMs >= finalAfterByeMs) {
-        origin.finishedAtMs = undefined
-        this.#giveUp(origin, nowMs)
-      }
+      if (!origin.isGivenUp && nowMs - origin.finishedAtMs >= finalAfterByeMs) this.#giveUp(origin, nowMs)
+      if (quietMs >= finishedShownMs && !origin.isByeOwed && isKept(origin)) this.#forget(origin, nowMs)
       return
     }
-    if (quietMs > goneAfterMs && origin.state === 'unclean') this.#giveUp(origin, nowMs)
+    if (!origin.isGivenUp && quietMs > goneAfterMs && origin.state === 'unclean') this.#giveUp(origin, nowMs)
     if (quietMs > uncleanAfterMs) origin.state = 'unclean'
     else if (quietMs > silentAfterIntervals * origin.everyMs) origin.state = 'silent'
   }
 
   /** Nothing more will come from this origin: what it accepted and never sent is lost too. */
   #giveUp(origin: OriginBook, nowMs: number): void {
+    origin.isGivenUp = true
     for (const book of origin.topics.values()) {
       const { lead } = book.ledger
       book.ledger.announce({ sent: lead, lead, trail: 0 }, nowMs)
@@ -240,18 +276,28 @@ export class Ledger {
         topics: new Map(),
         lastHeardAtMs: nowMs,
         everyMs: everyMsMax,
-        finishedAtMs: undefined,
+        finishedAtMs: Number.POSITIVE_INFINITY,
         isByeOwed: false,
+        isGivenUp: false,
       }
       this.origins.set(origin, book)
     }
     book.lastHeardAtMs = nowMs
-    if (book.state !== 'finished') book.state = 'live'
+    if (book.state === 'silent' || book.state === 'unclean') {
+      for (const { ledger } of book.topics.values()) ledger.askAnew(nowMs)
+      book.state = 'live'
+      book.isGivenUp = false
+    }
     return book
   }
 
-  #addTopic(origin: OriginBook, topic: Topic, joinAt: number, isProvisional: boolean): TopicBook | undefined {
+  #addTopic(
+    origin: OriginBook,
+    topic: Topic,
+    { joinAt, isProvisional, nowMs }: { readonly joinAt: number; readonly isProvisional: boolean; readonly nowMs: number },
+  ): TopicBook | undefined {
     if (origin.topics.size >= topicsPerOriginMax) return undefined
+    if (this.#topicBooks >= topicBooksMax && !this.#forgetOne(nowMs, origin)) return undefined
     const book: TopicBook = {
       topic,
       origin,
@@ -261,23 +307,39 @@ export class Ledger {
       acknowledged: joinAt,
       kept: joinAt,
       isProvisional,
+      onDemand: 0,
       filteredAtOrigin: 0,
       shedAtOrigin: 0,
     }
     origin.topics.set(topic, book)
+    this.#topicBooks += 1
     return book
   }
 
-  /** Forgets the longest finished or unclean origin; its totals stay. False when every one is alive. */
-  #forgetOne(nowMs: number): boolean {
+  /** Forgets a finished or unclean origin that has topics to give up, the longest known first. False when there is none. */
+  #forgetOne(nowMs: number, spared?: OriginBook): boolean {
+    if (nowMs < this.#searchAgainAtMs) return false
     for (const origin of this.origins.values()) {
-      if (origin.state !== 'finished' && origin.state !== 'unclean') continue
-      this.#giveUp(origin, nowMs)
-      for (const book of origin.topics.values()) addTotals(this.#retired, topicTotals(book))
-      this.origins.delete(origin.origin)
+      if (origin === spared || (origin.state !== 'finished' && origin.state !== 'unclean') || !isKept(origin)) continue
+      // Room for a topic comes only from an origin that has some.
+      if (spared !== undefined && origin.topics.size === 0) continue
+      this.#forget(origin, nowMs)
       return true
     }
+    this.#searchAgainAtMs = nowMs + searchAgainMs
     return false
+  }
+
+  /** Its totals stay. */
+  #forget(origin: OriginBook, nowMs: number): void {
+    this.#giveUp(origin, nowMs)
+    for (const book of origin.topics.values()) {
+      addTotals(this.#retired, topicTotals(book))
+      addAsides(this.#retiredAsides, topicAsides(book))
+      this.#holed.delete(book)
+    }
+    this.#topicBooks -= origin.topics.size
+    this.origins.delete(origin.origin)
   }
 
   totals(): Totals {
@@ -286,18 +348,47 @@ export class Ledger {
     for (const origin of this.origins.values()) for (const book of origin.topics.values()) addTotals(totals, topicTotals(book))
     return totals
   }
+
+  /** Of everything since the start, like {@link totals}. */
+  asides(): Asides {
+    const asides = { ...this.#retiredAsides }
+    for (const origin of this.origins.values()) for (const book of origin.topics.values()) addAsides(asides, topicAsides(book))
+    return asides
+  }
+}
+
+/** Records received that are for the sinks. */
+function keepable(book: TopicBook): number {
+  return book.ledger.received - book.onDemand
+}
+
+/** Whether everything that came from an origin is delivered. A commit that is under way would go to a forgotten book. */
+function isKept(origin: OriginBook): boolean {
+  for (const book of origin.topics.values()) if (book.isWanted && book.delivered < keepable(book)) return false
+  return true
 }
 
 /** The four numbers of one topic; in flight is what is neither kept nor lost yet, wherever it is. */
 export function topicTotals(book: TopicBook): Totals {
   if (!book.isWanted) return { accepted: 0, delivered: 0, lost: {}, inFlight: 0 }
-  const { accepted, lostRecords } = book.ledger
+  const { lostRecords } = book.ledger
+  const accepted = book.ledger.accepted - book.onDemand
   return {
     accepted,
     delivered: book.delivered,
     lost: Object.fromEntries(book.ledger.lost),
     inFlight: accepted - book.delivered - lostRecords,
   }
+}
+
+export function topicAsides(book: TopicBook): Asides {
+  const { received, duplicates } = book.ledger
+  return { filtered: book.filteredAtOrigin + (book.isWanted ? book.onDemand : received), duplicates }
+}
+
+function addAsides(sum: Asides, part: Asides): void {
+  sum.filtered += part.filtered
+  sum.duplicates += part.duplicates
 }
 
 function addTotals(sum: Totals, part: Totals): void {

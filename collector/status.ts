@@ -1,8 +1,9 @@
 /** What `GET /status.json` answers: the books, per origin and topic, as docs/WIRE.md names the reasons. */
+import { statusTopicsMax } from '../wire/limits.ts'
 import type { LossReason } from '../wire/stream-ledger.ts'
 import { version } from '../wire/version.ts'
 import type { Ingest } from './ingest.ts'
-import { type Ledger, type OriginBook, type TopicBook, type Totals, topicTotals } from './ledger.ts'
+import { type Ledger, type OriginBook, type TopicBook, type Totals, topicAsides, topicTotals } from './ledger.ts'
 import type { Sink, SinkStatus } from './sinks/sink.ts'
 
 export interface BooksStatus {
@@ -13,7 +14,7 @@ export interface BooksStatus {
 }
 
 export interface TopicStatus extends BooksStatus {
-  /** Records nobody had subscribed to, as the origin counts them; they are not part of `accepted`. */
+  /** Records nobody had subscribed to, as the origin counts them, and those made for a live tail only; not part of `accepted`. */
   readonly filtered: number
   /** Records that came more than once; kept once. */
   readonly duplicates: number
@@ -37,6 +38,8 @@ export interface CollectorStatus {
   readonly uptimeMs: number
   readonly totals: BooksStatus & { readonly filtered: number; readonly duplicates: number }
   readonly origins: readonly OriginStatus[]
+  /** Topics that are not listed because there are too many; absent when all are. They are in `totals`. */
+  readonly topicsNotShown: number | undefined
   readonly sinks: Record<string, SinkStatus>
   readonly ingest: {
     readonly frames: number
@@ -52,21 +55,16 @@ export function collectorStatus(
   parts: { readonly ledger: Ledger; readonly ingest: Ingest; readonly sinks: readonly Sink[]; readonly turnedAway: number },
   uptimeMs: number,
 ): CollectorStatus {
-  const origins = [...parts.ledger.origins.values()].map(originStatus)
+  const room = { left: statusTopicsMax, notShown: 0 }
+  const origins = [...parts.ledger.origins.values()].map((origin) => originStatus(origin, room))
   const sinks: Record<string, SinkStatus> = Object.create(null)
   for (const sink of parts.sinks) sinks[sink.name] = sink.status()
-  let [filtered, duplicates] = [0, 0]
-  for (const origin of origins) {
-    for (const topic of Object.values(origin.topics)) {
-      filtered += topic.filtered
-      duplicates += topic.duplicates
-    }
-  }
   return {
     version,
     uptimeMs,
-    totals: { ...books(parts.ledger.totals()), filtered, duplicates },
+    totals: { ...books(parts.ledger.totals()), ...parts.ledger.asides() },
     origins,
+    topicsNotShown: room.notShown === 0 ? undefined : room.notShown,
     sinks,
     ingest: {
       frames: parts.ingest.frames,
@@ -77,9 +75,13 @@ export function collectorStatus(
   }
 }
 
-function originStatus(book: OriginBook): OriginStatus {
+function originStatus(book: OriginBook, room: { left: number; notShown: number }): OriginStatus {
   const topics: Record<string, TopicStatus> = Object.create(null)
-  for (const topic of book.topics.values()) topics[topic.topic] = topicStatus(topic)
+  for (const topic of book.topics.values()) {
+    if (room.left > 0) topics[topic.topic] = topicStatus(topic)
+    else room.notShown += 1
+    room.left -= 1
+  }
   return {
     origin: book.origin,
     service: book.who?.service ?? null,
@@ -93,8 +95,7 @@ function originStatus(book: OriginBook): OriginStatus {
 function topicStatus(book: TopicBook): TopicStatus {
   return {
     ...books(topicTotals(book)),
-    filtered: book.filteredAtOrigin + (book.isWanted ? 0 : book.ledger.received),
-    duplicates: book.ledger.duplicates,
+    ...topicAsides(book),
     late: book.ledger.late,
     shedAtOrigin: book.shedAtOrigin,
   }

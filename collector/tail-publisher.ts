@@ -29,17 +29,13 @@ export class TailPublisher {
     this.#loop = this.#readSubscriptions()
   }
 
-  /** Distinct prefixes that tails ask for now. */
-  get prefixCount(): number {
-    return this.#prefixes.size
-  }
-
+  /** Passes a frame on if a tail asks for its topic. */
   publish(topic: string, topicBytes: Buffer, frame: Buffer): void {
-    if (!this.#isAskedFor(topic)) return
+    if (!this.isAskedFor(topic)) return
     this.#socket.send([topicBytes, frame]).catch(() => undefined)
   }
 
-  #isAskedFor(topic: string): boolean {
+  isAskedFor(topic: string): boolean {
     for (const prefix of this.#prefixes) if (topic.startsWith(prefix)) return true
     return false
   }

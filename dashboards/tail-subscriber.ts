@@ -95,7 +95,7 @@ export class TailSubscriber {
   }
 
   #lines(topic: Topic, parts: TopicParts, frame: DecodedFrame): void {
-    const fresh = this.#ledger(frame.origin, topic, frame.seq).receive(frame.seq, frame.count, Date.now()) ?? []
+    const fresh = this.#ledger(frame.origin, topic, frame.seq).receive(frame.seq, frame.count, performance.now()) ?? []
     for (const { from, to } of fresh) {
       const count = to - from
       const lines = count === frame.count ? frame.body : sliceLines(frame.body, from - frame.seq, count)
@@ -106,7 +106,7 @@ export class TailSubscriber {
   #announce(frame: DecodedFrame): void {
     const manifest = readManifest(frame.body)
     for (const [topic, told] of manifest?.topics ?? []) {
-      if (this.#patterns.matches(topic)) this.#ledger(frame.origin, topic, told.sent).announce(told, Date.now())
+      if (this.#patterns.matches(topic)) this.#ledger(frame.origin, topic, told.sent).announce(told, performance.now())
     }
   }
 
@@ -125,7 +125,7 @@ export class TailSubscriber {
   }
 
   #countMissed(): void {
-    const nowMs = Date.now()
+    const nowMs = performance.now()
     let missed = 0
     for (const ledger of this.#ledgers.values()) {
       if (!ledger.hasHoles) continue

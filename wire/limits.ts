@@ -39,7 +39,7 @@ export const batchAgeMaxMs = 20
 /** Batches open at one time. 256 topics × 64 KiB would be twice the ring; 16 are 1 MiB. */
 export const openBatchesMax = 16
 
-/** Full batches that may wait for the end of the turn to be encoded and sent: that work is then on no log call's stack. */
+/** Full batches that may wait for the end of the turn to be encoded and sent: that work is then on no log call's stack. More of them cost garbage collection: text lives longer. */
 export const fullBatchesMax = 4
 
 /** Bytes the process keeps for frames not known to be kept elsewhere. About 8 s at 1 MB/s. */
@@ -115,6 +115,18 @@ export const holeRecordsMax = 4_294_967_296
 /** Origins a receiver follows; the oldest finished one is forgotten first, its totals stay. */
 export const originsMax = 10_000
 
+/** Topics a receiver follows, of all origins together. At about 700 bytes each, ten thousand origins of 272 would be 1.8 GiB. */
+export const topicBooksMax = 100_000
+
+/** A finished origin is shown this long, then forgotten; its totals stay. */
+export const finishedShownMs = 300_000
+
+/** Topics listed in one status: about 5 MiB of text, made at one go beside the intake. */
+export const statusTopicsMax = 20_000
+
+/** Ranges asked of one origin at one time: 16 messages, which its socket can hold unread. The rest waits for the next time. */
+export const askedRangesMax = 4_096
+
 /** Acknowledgements are sent this often while records arrive. An agent's ring holds what is not yet acknowledged. */
 export const acknowledgeEveryMs = 100
 
@@ -162,8 +174,11 @@ export const handshakeMs = 5_000
 export const reconnectFirstMs = 100
 export const reconnectMaxMs = 2_000
 
-/** Frames waiting in the collector's socket per connection, before the pressure reaches the agents. */
-export const ingestHighWaterMarkFrames = 64
+/**
+ * Frames waiting in the collector's socket per connection, before the pressure reaches the agents. As many as an agent
+ * keeps on its side: with 64, a hundred busy agents of 64 KiB frames could have 400 MiB waiting; with 16 it is 100.
+ */
+export const ingestHighWaterMarkFrames = 16
 
 /** Bytes a sink may hold that are not written yet. Above it the collector refuses frames, which agents keep and send again. */
 export const sinkPendingBytesMax = 33_554_432

@@ -166,19 +166,29 @@ export class StreamLedger {
   /**
    * Looks at the holes that are due.
    *
+   * @param rangesMax - Once there are so many ranges, the rest stays due and no attempt of it is counted.
    * @returns Ranges to ask the origin for now; each counts as one attempt. What was asked for too often, or is no
    *   longer with the origin, has been booked as lost.
    */
-  due(nowMs: number): Range[] {
+  due(nowMs: number, rangesMax: number = Number.POSITIVE_INFINITY): Range[] {
     const asks: Range[] = []
     if (this.#watches.length === 0) return asks
     const kept: Watch[] = []
     for (const watch of this.#watches) {
-      if (watch.dueAtMs > nowMs) kept.push(watch)
+      if (watch.dueAtMs > nowMs || asks.length >= rangesMax) kept.push(watch)
       else if (this.#look(watch, nowMs, asks)) kept.push(watch)
     }
     this.#watches = kept
     return asks
+  }
+
+  /** The origin speaks again after a silence, in which nobody heard the requests: they count as not made. */
+  askAnew(nowMs: number): void {
+    for (const watch of this.#watches) {
+      watch.attempts = 0
+      // The answers may be right behind.
+      watch.dueAtMs = nowMs + this.#policy.graceMs
+    }
   }
 
   #look(watch: Watch, nowMs: number, asks: Range[]): boolean {

@@ -61,10 +61,9 @@ export class FileSink implements Sink {
   }
 
   write(topic: Topic, lines: Buffer, count: number): void {
-    const nowMs = Date.now()
-    const file = this.#file(this.#options.path.of(topic, nowMs))
+    const file = this.#file(this.#options.path.of(topic, Date.now()))
     file.append(topic, lines, count)
-    file.usedAtMs = nowMs
+    file.usedAtMs = performance.now()
     this.#pendingBytes += lines.length
     this.#dirty.add(file)
     if (file.pendingBytes >= sinkWriteBytes && !file.isWriting && !this.#failing.has(file)) void this.#flushFile(file)

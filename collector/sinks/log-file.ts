@@ -7,13 +7,15 @@
 import { constants } from 'node:fs'
 import { type FileHandle, mkdir, open, readdir, rename } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
+import { recordBytesMax } from '../../wire/limits.ts'
 import type { Topic } from '../../wire/topic.ts'
 
 const lineFeed = 10
 /** Bodies below this are copied together; larger ones are written from where they were received. */
 const copyBelowBytes = 8_192
 const chunkBytes = 65_536
-const tornSearchBytes = 1_048_576
+/** A torn line is at most a record without its LF; one byte more shows the LF before it. */
+const tornSearchBytes = recordBytesMax + 1
 const fileMode = 0o640
 const folderMode = 0o750
 
@@ -252,12 +254,13 @@ async function cutTornLine(handle: FileHandle, size: number): Promise<number> {
   const tail = Buffer.alloc(searchBytes)
   await handle.read(tail, 0, searchBytes, size - searchBytes)
   if (tail.at(-1) === lineFeed) return size
-  const kept = size - searchBytes + tail.lastIndexOf(lineFeed) + 1
-  // A file without a line feed in its last MiB is not one of ours; leave it and start a new line.
-  if (kept === size - searchBytes && kept > 0) {
+  const lastLineFeed = tail.lastIndexOf(lineFeed)
+  // What ends in more than a record without a line feed is not ours; leave it and start a new line.
+  if (lastLineFeed === -1 && size >= tornSearchBytes) {
     await handle.write('\n')
     return size + 1
   }
+  const kept = size - searchBytes + lastLineFeed + 1
   await handle.truncate(kept)
   return kept
 }

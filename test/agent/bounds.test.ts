@@ -2,7 +2,7 @@
 import { EventEmitter } from 'node:events'
 import pino from 'pino'
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import { XSubscriber, Publisher } from 'zeromq'
+import { Publisher, XSubscriber } from 'zeromq'
 import { type Agent, createAgent } from '../../agent/index.ts'
 import { nameInBindings } from '../../agent/logger-name.ts'
 import { encodeControl } from '../../wire/control.ts'

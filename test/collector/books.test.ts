@@ -4,7 +4,7 @@ import { encode } from '@msgpack/msgpack'
 import { describe, expect, test } from 'vitest'
 import type { CollectorStatus } from '../../collector/status.ts'
 import { encodeLines, frameKinds } from '../../wire/frame.ts'
-import { originsMax, repairAttemptsMax } from '../../wire/limits.ts'
+import { controlRangesMax, originsMax, repairAttemptsMax } from '../../wire/limits.ts'
 import { logTopic, sysTopic, type Topic } from '../../wire/topic.ts'
 import { runApp, startCollector, type TestCollector } from '../support/processes.ts'
 import { until } from '../support/until.ts'
@@ -109,6 +109,30 @@ describe.concurrent('an agent that', () => {
     await until(() => agent.acknowledged(topic) === 10, { what: 'all is acknowledged' })
   })
 
+  test('leaves more holes than one message names is asked for all of them at the first try', async () => {
+    await using collector = await startCollector()
+    await using agent = await HandMadeAgent.connect(collector)
+    await agent.manifest({ topics: { [topic]: { lead: 0 } } })
+    const holes = 2 * controlRangesMax + 10
+    for (let n = 0; n < holes; n += 1) await agent.lines(topic, 2 * n + 1, [`{"n":${2 * n + 1}}`])
+    await until(() => agent.asked.length >= holes, { what: 'the collector asks' })
+    expect(agent.asked.slice(0, holes)).toEqual(Array.from({ length: holes }, (_, n) => ({ topic, from: 2 * n, to: 2 * n + 1 })))
+  })
+
+  test('says goodbye with more topics than one message names hears of every one before the goodbye is answered', async () => {
+    await using collector = await startCollector()
+    await using agent = await HandMadeAgent.connect(collector)
+    const topics = Array.from({ length: controlRangesMax + 10 }, (_, i) => logTopic('info', 'hand', `n${i}`))
+    const told = { topics: Object.fromEntries(topics.map((name) => [name, { lead: 1, resume: 0 }])) }
+    await agent.manifest(told)
+    for (const name of topics) await agent.lines(name, 0, ['x'])
+    await until(() => topics.every((name) => agent.acknowledged(name) === 1), { what: 'all is acknowledged' })
+    agent.heard.length = 0
+    await agent.manifest({ final: true })
+    await until(() => agent.byesHeard > 0, { what: 'the goodbye is answered' })
+    expect(topics.filter((name) => agent.acknowledged(name) !== 1)).toEqual([])
+  })
+
   test('says that a hole is gone: it is lost at once, as evicted', async () => {
     await using collector = await startCollector()
     await using agent = await HandMadeAgent.connect(collector)
@@ -135,7 +159,15 @@ describe.concurrent('an agent that', () => {
     await using agent = await HandMadeAgent.connect(collector)
     await agent.manifest({ topics: { [topic]: { lead: 0 } } })
     await agent.lines(topic, 4, numbered(4, 10))
-    const status = await statusWhen(collector, 'the loss is booked', ({ totals }) => totals.lost.unanswered !== undefined)
+    const status = await until(
+      async () => {
+        // It lives, and says so: one that is silent is not given up.
+        await agent.manifest()
+        const now = await collector.status()
+        return now.totals.lost.unanswered !== undefined && now
+      },
+      { what: 'the loss is booked', everyMs: 500 },
+    )
     expect(status.totals).toMatchObject({ accepted: 10, delivered: 6, lost: { unanswered: 4 }, inFlight: 0 })
     expect(agent.asked).toEqual(Array.from({ length: repairAttemptsMax }, () => ({ topic, from: 0, to: 4 })))
   })

@@ -61,8 +61,14 @@ export class HandMadeAgent implements AsyncDisposable {
   }
 
   /** Lines of this agent, numbered from `seq`. */
-  async lines(topic: Topic, seq: number, lines: readonly string[], origin: string = this.origin): Promise<void> {
-    const head = { origin, seq, count: lines.length, time: Date.now(), kind: frameKinds.lines, onDemand: false }
+  async lines(
+    topic: Topic,
+    seq: number,
+    lines: readonly string[],
+    origin: string = this.origin,
+    { onDemand = false }: { readonly onDemand?: boolean } = {},
+  ): Promise<void> {
+    const head = { origin, seq, count: lines.length, time: Date.now(), kind: frameKinds.lines, onDemand }
     await this.raw(topic, encodeLines(head, lines.map((line) => `${line}\n`).join('')))
   }
 

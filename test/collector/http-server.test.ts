@@ -1,5 +1,8 @@
+import { channel } from 'node:diagnostics_channel'
+import type { Server } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import { expect, test } from 'vitest'
+import { HttpServer } from '../../collector/http-server.ts'
 import { startCollector, type TestCollector } from '../support/processes.ts'
 import { until } from '../support/until.ts'
 
@@ -88,4 +91,23 @@ test('clients that never finish their request are ended, more of them than it se
   await until(() => ended === 400, { what: 'the rest is ended too' })
   expect((await fetch(`http://${collector.http}/healthz`)).status).toBe(200)
   for (const socket of dawdlers) socket.destroy()
+})
+
+test('connections that cannot be accepted do not end it, however many there are', async () => {
+  const http = new HttpServer({ host: '127.0.0.1', port: 0 }, () => {
+    throw new Error('not asked for')
+  })
+  await http.open()
+  const servers: Server[] = []
+  const started = channel('http.server.request.start')
+  const listener = (message: unknown) => servers.push((message as { server: Server }).server)
+  started.subscribe(listener)
+  const healthz = async () => (await fetch(`http://127.0.0.1:${http.address.port}/healthz`)).status
+  expect(await healthz()).toBe(200)
+  started.unsubscribe(listener)
+  // As Node does when the process has no file descriptor left.
+  for (let i = 0; i < 3; i += 1) servers[0]?.emit('error', Object.assign(new Error('accept EMFILE'), { code: 'EMFILE' }))
+  expect(servers).toHaveLength(1)
+  expect(await healthz()).toBe(200)
+  await http.close()
 })

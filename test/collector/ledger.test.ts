@@ -1,7 +1,17 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { Ledger, topicTotals } from '../../collector/ledger.ts'
-import { holeGraceMs, originsMax, originTopicsMax, repairAttemptsMax, repairTimeoutMs } from '../../wire/limits.ts'
+import {
+  askedRangesMax,
+  finishedShownMs,
+  holeGraceMs,
+  originsMax,
+  originTopicsMax,
+  rangesPerTopicMax,
+  repairAttemptsMax,
+  repairTimeoutMs,
+  topicBooksMax,
+} from '../../wire/limits.ts'
 import type { Manifest, ManifestTopic } from '../../wire/manifest.ts'
 import { compilePatterns } from '../../wire/pattern.ts'
 import { logTopic, type Topic } from '../../wire/topic.ts'
@@ -73,7 +83,11 @@ describe('a hole', () => {
     let asks = 0
     let nowMs = 0
     const lastMs = holeGraceMs + repairTimeoutMs * 2 ** repairAttemptsMax
-    for (; nowMs <= lastMs; nowMs += 10) asks += ledger.tick(nowMs, taken).length
+    for (; nowMs <= lastMs; nowMs += 10) {
+      // It lives, and says so.
+      if (nowMs % 2_000 === 0) ledger.announce(origin, manifest({}), nowMs)
+      asks += ledger.tick(nowMs, taken).length
+    }
     expect(asks).toBe(repairAttemptsMax)
     commit(ledger)
     expect(ledger.totals()).toEqual({ accepted: 20, delivered: 15, lost: { unanswered: 5 }, inFlight: 0 })
@@ -81,9 +95,38 @@ describe('a hole', () => {
 
   test('is not asked for while its topic cannot be taken, and its tries do not run out', () => {
     const ledger = withHole()
-    for (let nowMs = 0; nowMs < 60_000; nowMs += 50) expect(ledger.tick(nowMs, (refused) => refused === topic)).toEqual([])
+    for (let nowMs = 0; nowMs < 60_000; nowMs += 50) {
+      if (nowMs % 2_000 === 0) ledger.announce(origin, manifest({}), nowMs)
+      expect(ledger.tick(nowMs, (refused) => refused === topic)).toEqual([])
+    }
     expect(ledger.tick(60_000, taken)).toHaveLength(1)
     expect(ledger.totals().lost).toEqual({})
+  })
+
+  test('of an origin that is silent is not given up; when it speaks again its late answer is taken', () => {
+    const ledger = withHole()
+    let asks = 0
+    for (let nowMs = 0; nowMs < 40_000; nowMs += 50) asks += ledger.tick(nowMs, taken).length
+    expect(asks).toBeLessThanOrEqual(repairAttemptsMax)
+    expect(ledger.totals()).toMatchObject({ lost: {}, inFlight: 20 })
+    // What it logged meanwhile comes first, the answer behind it.
+    ledger.receive(origin, topic, { seq: 20, count: 5 }, 40_000)
+    ledger.tick(40_000, taken)
+    expect(ledger.receive(origin, topic, { seq: 10, count: 5 }, 40_010)).toEqual([{ from: 10, to: 15 }])
+    commit(ledger)
+    expect(ledger.totals()).toEqual({ accepted: 25, delivered: 25, lost: {}, inFlight: 0 })
+  })
+
+  test('of an origin that was silent is asked for as often as any other once it speaks again', () => {
+    const ledger = withHole()
+    for (let nowMs = 0; nowMs < 40_000; nowMs += 50) ledger.tick(nowMs, taken)
+    let asks = 0
+    for (let nowMs = 40_000; nowMs < 60_000; nowMs += 50) {
+      if (nowMs % 2_000 === 0) ledger.announce(origin, manifest({}), nowMs)
+      asks += ledger.tick(nowMs, taken).length
+    }
+    expect(asks).toBe(repairAttemptsMax)
+    expect(ledger.totals().lost).toEqual({ unanswered: 5 })
   })
 
   test('is lost at once, as evicted, when its origin says it is gone', () => {
@@ -129,6 +172,35 @@ describe('a hole', () => {
     expect(ledger.totals()).toEqual({ accepted: 30, delivered: 15, lost: { origin_gone: 5 + 5 + 5 }, inFlight: 0 })
     expect(ledger.origins.get(origin)?.state).toBe('finished')
   })
+})
+
+test('more holes than are asked for at one time wait for their turn, and no try of theirs is counted', () => {
+  const ledger = newLedger()
+  const topics = Array.from({ length: 10 }, (_, i) => logTopic('info', 'shop', `n${i}`))
+  const holesEach = rangesPerTopicMax - 24
+  ledger.announce(origin, manifest(Object.fromEntries(topics.map((name) => [name, { lead: 0 }]))), 0)
+  for (const name of topics) for (let n = 0; n < holesEach; n += 1) ledger.receive(origin, name, { seq: 2 * n + 1, count: 1 }, 0)
+  const asked = new Map<Topic, number>()
+  for (let tick = 0; tick < Math.ceil((topics.length * holesEach) / askedRangesMax); tick += 1) {
+    const asks = ledger.tick(holeGraceMs + tick, taken)
+    expect(asks.reduce((sum, { ranges }) => sum + ranges.length, 0)).toBeLessThan(askedRangesMax + rangesPerTopicMax)
+    for (const { book, ranges } of asks) asked.set(book.topic, (asked.get(book.topic) ?? 0) + ranges.length)
+  }
+  expect([...asked]).toEqual(topics.map((name) => [name, holesEach]))
+})
+
+test('records made for a live tail only are acknowledged, and neither accepted nor delivered', () => {
+  const ledger = newLedger()
+  ledger.announce(origin, manifest({ [topic]: { lead: 0 } }), 0)
+  ledger.receive(origin, topic, { seq: 0, count: 5 }, 0)
+  expect(ledger.receive(origin, topic, { seq: 5, count: 3, onDemand: true }, 0)).toEqual([{ from: 5, to: 8 }])
+  ledger.receive(origin, topic, { seq: 6, count: 2, onDemand: true }, 0)
+  ledger.receive(origin, topic, { seq: 8, count: 2 }, 0)
+  expect(ledger.totals()).toEqual({ accepted: 7, delivered: 0, lost: {}, inFlight: 7 })
+  commit(ledger)
+  expect(ledger.totals()).toEqual({ accepted: 7, delivered: 7, lost: {}, inFlight: 0 })
+  expect(ledger.asides()).toEqual({ filtered: 3, duplicates: 2 })
+  expect(ledger.takeAcknowledgements().map((book) => book.kept)).toEqual([10])
 })
 
 describe('where a stream begins', () => {
@@ -188,6 +260,27 @@ describe('an origin', () => {
     expect(ledger.takeByes()).toEqual([])
   })
 
+  test('that finished is forgotten after some minutes, and everything it counted stays counted', () => {
+    const ledger = newLedger()
+    ledger.receive(origin, topic, { seq: 0, count: 10 }, 0)
+    ledger.receive(origin, topic, { seq: 0, count: 4 }, 0)
+    ledger.announce(origin, manifest({ [topic]: { lead: 12, filtered: 7 } }, { final: true }), 0)
+    ledger.takeByes()
+    ledger.tick(finishedShownMs - 1, taken)
+    // Not before what it sent is kept.
+    ledger.tick(finishedShownMs, taken)
+    expect(state(ledger)).toBe('finished')
+    commit(ledger)
+    const before = [ledger.totals(), ledger.asides()]
+    expect(before).toEqual([
+      { accepted: 12, delivered: 10, lost: { origin_gone: 2 }, inFlight: 0 },
+      { filtered: 7, duplicates: 4 },
+    ])
+    ledger.tick(finishedShownMs + 1, taken)
+    expect(state(ledger)).toBeUndefined()
+    expect([ledger.totals(), ledger.asides()]).toEqual(before)
+  })
+
   test('that was killed is flagged, and what it still held is lost only after ten minutes', () => {
     const ledger = newLedger()
     ledger.announce(origin, manifest({ [topic]: { lead: 50, sent: 0 } }), 0)
@@ -242,6 +335,20 @@ describe('ten thousand origins', () => {
     expect(ledger.origins.size).toBe(originsMax)
     expect(ledger.totals()).toEqual({ accepted: originsMax + 1, delivered: originsMax + 1, lost: {}, inFlight: 0 })
   })
+})
+
+test('topics of all origins together are bounded; a finished origin makes room for others', () => {
+  const ledger = newLedger()
+  const names = Array.from({ length: originTopicsMax }, (_, i) => logTopic('info', 'shop', `n${i}`))
+  const origins = Array.from({ length: Math.ceil(topicBooksMax / originTopicsMax) + 1 }, (_, i) => `origin-${String(i).padStart(9, '0')}`)
+  for (const who of origins) for (const name of names) ledger.receive(who, name, { seq: 0, count: 1 }, 0)
+  expect(ledger.totals().accepted).toBe(topicBooksMax)
+  expect(ledger.refusedFrames).toBe(origins.length * originTopicsMax - topicBooksMax)
+  commit(ledger)
+  ledger.announce(origins[0] ?? '', manifest({}, { final: true }), 10_000)
+  expect(ledger.receive(origins.at(-1) ?? '', topic, { seq: 0, count: 1 }, 10_000)).toEqual([{ from: 0, to: 1 }])
+  expect(ledger.origins.has(origins[0] ?? '')).toBe(false)
+  expect(ledger.totals().accepted).toBe(topicBooksMax + 1)
 })
 
 describe('the books add up', () => {

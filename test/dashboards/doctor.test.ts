@@ -143,15 +143,13 @@ test('another ZeroMQ program: not a collector, exit 1', async () => {
 test('data answers and control does not: says what that means, exit 1', async () => {
   await using collector = await startCollector()
   const nowhere = at(await freePorts())
-  await using missing = await runCli(['doctor', '--connect', collector.data], { env: { SPILLWAY_CONTROL: nowhere } })
+  await using missing = await runCli(['doctor'], { env: { ...collector.env, SPILLWAY_CONTROL: nowhere } })
   expect(missing.code).toBe(1)
   expect(missing.stdout).toMatch(
     /ok {3}it is a Spillway collector[\s\S]*bad {2}control tcp:.*: nothing listens at .*; records arrive, but acknowledgements and repair do not/,
   )
   // The tail port speaks ZeroMQ, and never this.
-  await using wrong = await runCli(['doctor', '--connect', collector.data, '--timeout', '500ms'], {
-    env: { SPILLWAY_CONTROL: collector.tail },
-  })
+  await using wrong = await runCli(['doctor', '--timeout', '500ms'], { env: { ...collector.env, SPILLWAY_CONTROL: collector.tail } })
   expect(wrong.code).toBe(1)
   expect(wrong.stdout).toMatch(/bad {2}control .*: connected, but no word within 500 ms; is it the control port of the same collector\?/)
 })
@@ -171,4 +169,21 @@ test('an endpoint that is none: exit 2, by the name of where it stands', async (
   await using environment = await runCli(['doctor'], { env: { SPILLWAY_COLLECTOR: 'nonsense' } })
   expect(environment.code).toBe(2)
   expect(environment.stderr).toMatch(/SPILLWAY_COLLECTOR: expected tcp:\/\/HOST:PORT/)
+})
+
+test('what applications take from the environment, it takes the same way', async () => {
+  await using collector = await startCollector()
+  const nowhere = at(await freePorts())
+  // The control endpoint there belongs to the collector there, not to the one that was named.
+  await using named = await runCli(['doctor', '--connect', collector.data], {
+    env: { SPILLWAY_COLLECTOR: nowhere, SPILLWAY_CONTROL: nowhere },
+  })
+  expect(named.stdout).toContain(`control ${collector.control} answers`)
+  expect(named.code).toBe(0)
+  // An empty variable is none: the default endpoint is examined, whatever is there.
+  await using empty = await runCli(['doctor', '--timeout', '200ms'], { env: { SPILLWAY_COLLECTOR: '' } })
+  expect(empty.stdout).toMatch(/^tcp:\/\/127\.0\.0\.1:7701\n/)
+  await using uneven = await runCli(['doctor'], { env: { SPILLWAY_COLLECTOR: `${nowhere},${collector.data}`, SPILLWAY_CONTROL: nowhere } })
+  expect(uneven.code).toBe(2)
+  expect(uneven.stderr).toMatch(/control: expected as many endpoints as collectors/)
 })
