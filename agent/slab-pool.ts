@@ -11,7 +11,7 @@ import { batchBytesMax } from '../wire/limits.ts'
 const slabBytes = batchBytesMax + 64
 /** Smaller frames are made to measure: kept by the thousand, a slab each would pin far more than the ring counts. */
 const slabFromBytes = slabBytes / 2
-const slabsMax = 64
+const slabsMax = 32
 
 const slabs: ArrayBuffer[] = []
 

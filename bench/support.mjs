@@ -74,7 +74,9 @@ export async function startCollector(dir) {
     cwd: dir,
     stdio: ['ignore', 'pipe', 'inherit'],
   })
-  process.once('exit', () => child.kill('SIGKILL'))
+  const killAtExit = () => child.kill('SIGKILL')
+  process.once('exit', killAtExit)
+  child.once('exit', () => process.off('exit', killAtExit))
   let output = ''
   child.stdout.setEncoding('utf8').on('data', (text) => {
     output += text

@@ -73,13 +73,16 @@ async function flood() {
   }
 }
 
-/** 100 lines every millisecond or so: a busy service, on a machine that is not full. */
+/**
+ * 100 lines every millisecond: a busy service. The loop turns instead of sleeping: a processor that dozes off between
+ * two bursts made the median of any variant, no-op too, jump between 0.9 and 1.7 µs.
+ */
 async function paced() {
   const startedAt = performance.now()
   for (let sent = 0; sent < lines; ) {
     const due = Math.min(lines, Math.floor((performance.now() - startedAt) * 100))
     for (; sent < due; sent += 1) one()
-    await new Promise((resolve) => setTimeout(resolve, 1))
+    await new Promise((resolve) => setImmediate(resolve))
   }
   peakRss = Math.max(peakRss, process.memoryUsage.rss())
 }
