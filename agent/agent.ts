@@ -11,7 +11,6 @@ import { errorRank, levelNumbers, levels, type Rank } from '../wire/level.ts'
 import {
   agentPollMs,
   batchAgeMaxMs,
-  batchBytesMax,
   batchRecordsMax,
   closeDeadlineMs,
   fullBatchesMax,
@@ -33,15 +32,13 @@ import { type LineTaker, LogDestination } from './log-destination.ts'
 import type { ResolvedOptions } from './options.ts'
 import { printLines, printLinesNow } from './print-lines.ts'
 import { processRing, type RingEntry } from './ring.ts'
-import { allocateFrame } from './slab-pool.ts'
 import { AgentStream, type ShedReason, type StreamEvents } from './stream.ts'
 
 interface FullBatch {
   readonly stream: AgentStream
   readonly seq: number
   readonly count: number
-  readonly text: string
-  readonly firstAtMs: number
+  readonly frame: Buffer
   readonly waiting: number
 }
 
@@ -49,6 +46,8 @@ export interface LoggerLike {
   readonly levels?: { readonly values?: Readonly<Record<string, number>> }
 }
 
+/** Text of an open batch that is not encoded yet: about seventy lines. Longer, it outlives collections of young garbage. */
+const textCharsMax = 16_384
 /** UTF-8 takes at most three bytes for a UTF-16 unit; up to here no line needs to be measured. */
 const longLineChars = Math.floor(recordBytesMax / 3)
 /** A topic that moved this recently is in every manifest, so that one lost manifest hides nothing. */
@@ -152,7 +151,7 @@ export class Agent implements LinkOwner, StreamEvents, LineTaker, Spoken {
 
   /** Takes one line, ended by LF. The way of every record: no promise, no closure, no copy of the line's bytes. */
   append(stream: AgentStream, line: string): void {
-    const fits = stream.count > 0 && line.length <= longLineChars && stream.text.length + line.length <= batchBytesMax
+    const fits = stream.count > 0 && line.length <= longLineChars && stream.text.length + line.length <= textCharsMax
     if (!fits || !stream.wanted) return this.#appendElse(stream, line)
     stream.text += line
     stream.count += 1
@@ -167,11 +166,11 @@ export class Agent implements LinkOwner, StreamEvents, LineTaker, Spoken {
     }
     if (this.#isClosed) return this.#shedOne(stream, 'closed')
     const text = line.length > longLineChars ? this.#shortened(stream, line) : line
-    if (stream.count > 0 && stream.text.length + text.length > batchBytesMax) this.#closeBatch(stream)
+    if (stream.text.length + text.length > textCharsMax) this.#encodeText(stream)
     if (stream.count === 0) this.#openBatch(stream)
     stream.text += text
     stream.count += 1
-    if (stream.text.length >= batchBytesMax || stream.count >= batchRecordsMax) this.#closeBatch(stream)
+    if (stream.count >= batchRecordsMax) this.#closeBatch(stream)
     // Logged by an `exit` handler that ran after ours: no timer will come for it.
     if (this.#hasLeft) leaveLate(this)
   }
@@ -201,47 +200,69 @@ export class Agent implements LinkOwner, StreamEvents, LineTaker, Spoken {
     clearImmediate(this.#turnEnd)
     this.#turnEnd = undefined
     for (const stream of this.#open) this.#closeBatch(stream)
-    this.#encodeFull()
+    this.#sendFull()
     for (const link of this.links) link.pump()
   }
 
-  /** Numbers a batch. It is encoded and sent at the end of the turn, unless too many wait for that already. */
-  #closeBatch(stream: AgentStream): void {
-    const { text, count, next: seq, firstAtMs } = stream
+  /** Encodes the text of the open batch. When it no longer fits, what was encoded before leaves as a batch of its own. */
+  #encodeText(stream: AgentStream): void {
+    if (stream.text === '') return
+    const bytes = Buffer.byteLength(stream.text, 'utf8')
+    if (!stream.encoded.fits(bytes)) {
+      this.#finish(stream, stream.encoded.count)
+      stream.firstAtMs = wallClockMs()
+    }
+    stream.encoded.write(stream.text, bytes, stream.count - stream.encoded.count)
     stream.text = ''
-    stream.count = 0
+  }
+
+  #closeBatch(stream: AgentStream): void {
     this.#open.delete(stream)
+    if (stream.encoded.count > 0) this.#encodeText(stream)
+    this.#finish(stream, stream.count)
+  }
+
+  /** Numbers the first `count` lines of the open batch. They are sent at the end of the turn, unless too much waits for that already. */
+  #finish(stream: AgentStream, count: number): void {
+    const isEncoded = stream.encoded.count > 0
+    const text = isEncoded ? '' : stream.text
+    stream.count -= count
+    if (!isEncoded) stream.text = ''
     const waiting = this.#linksWanting(stream)
     if (waiting === 0) {
       // Its collectors have spoken since the batch was opened. What nobody wants gets no number.
       stream.filtered += count
+      stream.encoded.clear()
       return
     }
+    const seq = stream.next
     stream.next = seq + count
     stream.movedAtMs = performance.now()
     // Should it be wanted one day by a link that does not want it now, it begins there behind what was not.
     for (const link of this.links) if ((waiting & link.bit) === 0) stream.acknowledged[link.index] = stream.next
-    this.#full.push({ stream, seq, count, text, firstAtMs, waiting })
-    this.#fullTurnEnd ??= setImmediate(() => this.#encodeFull())
-    const surplus = this.#full.length > fullBatchesMax ? this.#full.shift() : undefined
-    if (surplus !== undefined) this.#encode(surplus)
-  }
-
-  #encodeFull(): void {
-    clearImmediate(this.#fullTurnEnd)
-    this.#fullTurnEnd = undefined
-    for (const batch of this.#full.splice(0)) this.#encode(batch)
-  }
-
-  #encode({ stream, seq, count, text, firstAtMs, waiting }: FullBatch): void {
-    const head = { origin: this.origin, seq, count, time: firstAtMs, kind: frameKinds.lines, onDemand: false } as const
+    const head = { origin: this.origin, seq, count, time: stream.firstAtMs, kind: frameKinds.lines, onDemand: false } as const
     let frame: Buffer
     try {
-      frame = encodeLines(head, text, allocateFrame)
+      frame = isEncoded ? stream.encoded.finish(head) : encodeLines(head, text)
     } catch {
+      stream.encoded.clear()
       this.#shed(stream, 'failed', count)
       return
     }
+    this.#full.push({ stream, seq, count, frame, waiting })
+    this.#fullTurnEnd ??= setImmediate(() => this.#sendFull())
+    const surplus = this.#full.length > fullBatchesMax ? this.#full.shift() : undefined
+    if (surplus !== undefined) this.#hold(surplus)
+  }
+
+  #sendFull(): void {
+    clearImmediate(this.#fullTurnEnd)
+    this.#fullTurnEnd = undefined
+    for (const batch of this.#full.splice(0)) this.#hold(batch)
+  }
+
+  /** Puts a batch into the ring and offers it to the links that want it. */
+  #hold({ stream, seq, count, frame, waiting }: FullBatch): void {
     const entry = processRing.push(stream, frame, { seq, count, waiting })
     if (entry.frame !== undefined) stream.hold(entry)
     for (const link of this.links) if ((waiting & link.bit) !== 0) link.offer(entry)

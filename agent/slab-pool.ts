@@ -5,24 +5,22 @@
  * ZeroMQ sends from these buffers without copying. A slab may come back only when no socket can hold it any more:
  * it was never sent, or each time it was sent has been acknowledged from the other end.
  */
+import { linesHeadBytesMax } from '../wire/frame.ts'
 import { batchBytesMax } from '../wire/limits.ts'
 
-/** A full batch of ASCII lines and the frame's head. */
-const slabBytes = batchBytesMax + 64
-/** Smaller frames are made to measure: kept by the thousand, a slab each would pin far more than the ring counts. */
-const slabFromBytes = slabBytes / 2
+/** A full batch and the frame's head in front of it. */
+export const slabBytes: number = linesHeadBytesMax + batchBytesMax
 const slabsMax = 32
 
-const slabs: ArrayBuffer[] = []
+const slabs: Buffer[] = []
 
-/** A buffer of exactly `bytes`; where it came from is told by its size alone. */
-export function allocateFrame(bytes: number): Buffer {
-  if (bytes < slabFromBytes || bytes > slabBytes) return Buffer.allocUnsafeSlow(bytes)
-  return Buffer.from(slabs.pop() ?? (Buffer.allocUnsafeSlow(slabBytes).buffer as ArrayBuffer), 0, bytes)
+export function takeSlab(): Buffer {
+  return slabs.pop() ?? Buffer.allocUnsafeSlow(slabBytes)
 }
 
-/** Gives a frame's memory back. Only for frames nobody reads any more. */
+/** Gives a frame's memory back, if it is a slab's. Only for frames nobody reads any more. */
 export function freeFrame(frame: Buffer): void {
   const memory = frame.buffer
-  if (memory.byteLength === slabBytes && memory instanceof ArrayBuffer && slabs.length < slabsMax) slabs.push(memory)
+  if (memory.byteLength !== slabBytes || !(memory instanceof ArrayBuffer) || slabs.length >= slabsMax) return
+  slabs.push(Buffer.from(memory))
 }

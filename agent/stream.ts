@@ -1,6 +1,7 @@
 /** One topic of one agent: its open batch, its numbers, and what it has in the ring. */
 import type { Rank } from '../wire/level.ts'
 import type { Topic } from '../wire/topic.ts'
+import { EncodedLines } from './encoded-lines.ts'
 import { Fifo } from './fifo.ts'
 import type { RingEntry, RingOwner } from './ring.ts'
 
@@ -22,7 +23,8 @@ export class AgentStream implements RingOwner {
   /** False once every collector has said what it wants and this is not in it. */
   wanted = true
 
-  /** The open batch: text of `count` lines, the first accepted at `firstAtMs`. */
+  /** The open batch: `count` lines, the first accepted at `firstAtMs`; encoded up to some line, the rest as text. */
+  readonly encoded: EncodedLines = new EncodedLines()
   text = ''
   count = 0
   firstAtMs = 0

@@ -47,13 +47,12 @@ const lineFeed = 10
  * Encodes lines into one exact-size buffer, in one pass over the text.
  *
  * @param text - `head.count` lines, each ended by LF. At most 1 MiB as UTF-8 with the head.
- * @param allocate - Gives uninitialised memory of exactly so many bytes. It may be handed to a socket by reference, so
- *   what it is part of must not be written to before the socket is done with it.
+ * @returns A buffer of its own, never part of a pool: it may be handed to a socket by reference.
  * @throws {@link SpillwayError} `SPW_FRAME_INVALID` when the frame would be over its bounds.
  */
-export function encodeLines(head: FrameHead, text: string, allocate: (bytes: number) => Buffer = Buffer.allocUnsafeSlow): Buffer {
+export function encodeLines(head: FrameHead, text: string): Buffer {
   const bodyBytes = Buffer.byteLength(text, 'utf8')
-  const frame = startFrame(head, bodyBytes, { bodyHeadBytes: binHeadBytes(bodyBytes), allocate })
+  const frame = startFrame(head, bodyBytes, binHeadBytes(bodyBytes))
   // As many bytes as characters is ASCII, and writing that as Latin-1 is a copy; as UTF-8 it took twice as long.
   frame.buffer.write(text, frame.bodyAt, bodyBytes, bodyBytes === text.length ? 'latin1' : 'utf8')
   return frame.buffer
@@ -64,39 +63,64 @@ export function encodeFrame(head: FrameHead, body: Uint8Array | WireValue): Buff
   const isBytes = body instanceof Uint8Array
   const bytes = isBytes ? body : encodeValue(body)
   const bodyHeadBytes = head.kind === frameKinds.lines ? binHeadBytes(bytes.byteLength) : 0
-  const frame = startFrame(head, bytes.byteLength, { bodyHeadBytes, allocate: Buffer.allocUnsafeSlow })
+  const frame = startFrame(head, bytes.byteLength, bodyHeadBytes)
   frame.buffer.set(bytes, frame.bodyAt)
   return frame.buffer
 }
 
-function startFrame(
-  head: FrameHead,
-  bodyBytes: number,
-  { bodyHeadBytes, allocate }: { readonly bodyHeadBytes: number; readonly allocate: (bytes: number) => Buffer },
-): { buffer: Buffer; bodyAt: number } {
+/** Most bytes in front of the lines of a frame. */
+export const linesHeadBytesMax: number = 1 + 1 + 1 + originLength + 9 + 9 + 9 + 1 + 5
+
+/**
+ * Makes a frame of lines that stand in `memory` already: writes the head directly in front of them.
+ *
+ * @param body - Where the lines stand; `from` is at least {@link linesHeadBytesMax}.
+ * @returns A view into `memory`, which belongs to the frame from now on.
+ * @throws {@link SpillwayError} `SPW_FRAME_INVALID` when the frame would be over its bounds.
+ */
+export function finishLines(head: FrameHead, memory: Buffer, body: { readonly from: number; readonly to: number }): Buffer {
+  const bodyBytes = body.to - body.from
+  const bodyHeadBytes = binHeadBytes(bodyBytes)
+  const headBytes = checkedHeadBytes(head, bodyHeadBytes + bodyBytes) + bodyHeadBytes
+  const frame = memory.subarray(body.from - headBytes, body.to)
+  writeHead(frame, head, headBytes - bodyHeadBytes)
+  writeBinHead(frame, headBytes - bodyHeadBytes, bodyBytes)
+  return frame
+}
+
+function startFrame(head: FrameHead, bodyBytes: number, bodyHeadBytes: number): { buffer: Buffer; bodyAt: number } {
+  const headBytes = checkedHeadBytes(head, bodyHeadBytes + bodyBytes)
+  const bodyAt = headBytes + bodyHeadBytes
+  const buffer = Buffer.allocUnsafeSlow(bodyAt + bodyBytes + (head.onDemand ? onDemandExt.length : 0))
+  writeHead(buffer, head, headBytes)
+  if (bodyHeadBytes > 0) writeBinHead(buffer, headBytes, bodyBytes)
+  if (head.onDemand) buffer.set(onDemandExt, bodyAt + bodyBytes)
+  return { buffer, bodyAt }
+}
+
+/** `{ d: 1 }` */
+const onDemandExt = [0x81, 0xa1, 0x64, 0x01]
+
+/** Bytes from the array's head to the kind; checks the whole frame's bound. */
+function checkedHeadBytes(head: FrameHead, bodyBytes: number): number {
   checkHead(head)
-  const seqBytes = uintBytes(head.seq)
-  const countBytes = uintBytes(head.count)
-  const timeBytes = uintBytes(head.time)
-  const extBytes = head.onDemand ? 4 : 0
-  const bodyAt = 1 + 1 + 1 + originLength + seqBytes + countBytes + timeBytes + 1 + bodyHeadBytes
-  const frameBytes = bodyAt + bodyBytes + extBytes
+  const headBytes = 1 + 1 + 1 + originLength + uintBytes(head.seq) + uintBytes(head.count) + uintBytes(head.time) + 1
+  const frameBytes = headBytes + bodyBytes + (head.onDemand ? onDemandExt.length : 0)
   if (frameBytes > frameBytesMax) {
     throw new SpillwayError('SPW_FRAME_INVALID', `frame: expected at most ${frameBytesMax} bytes, got ${frameBytes}`)
   }
-  const buffer = allocate(frameBytes)
+  return headBytes
+}
+
+function writeHead(buffer: Buffer, head: FrameHead, headBytes: number): void {
   buffer[0] = head.onDemand ? 0x98 : 0x97
   buffer[1] = wireVersion
   buffer[2] = 0xa0 | originLength
   buffer.write(head.origin, 3, originLength, 'latin1')
-  let at = writeUint(buffer, 3 + originLength, head.seq, seqBytes)
-  at = writeUint(buffer, at, head.count, countBytes)
-  at = writeUint(buffer, at, head.time, timeBytes)
-  buffer[at] = head.kind
-  if (bodyHeadBytes > 0) writeBinHead(buffer, at + 1, bodyBytes)
-  // ext is { d: 1 } or absent.
-  if (head.onDemand) buffer.set([0x81, 0xa1, 0x64, 0x01], bodyAt + bodyBytes)
-  return { buffer, bodyAt }
+  let at = writeUint(buffer, 3 + originLength, head.seq, uintBytes(head.seq))
+  at = writeUint(buffer, at, head.count, uintBytes(head.count))
+  writeUint(buffer, at, head.time, uintBytes(head.time))
+  buffer[headBytes - 1] = head.kind
 }
 
 function checkHead(head: FrameHead): void {

@@ -7,7 +7,9 @@ import {
   encodeLines,
   type FrameFault,
   type FrameHead,
+  finishLines,
   frameKinds,
+  linesHeadBytesMax,
   sliceLines,
 } from '../../wire/frame.ts'
 import { frameBytesMax, frameRecordsMax, sequenceMax } from '../../wire/limits.ts'
@@ -131,24 +133,28 @@ describe('round trips', () => {
     }
   })
 
-  test('lines are written into the memory that is given for them, and nowhere beside it', () => {
+  test('a head is written directly in front of lines that stand in memory already, and nowhere else', () => {
     fc.assert(
       fc.property(anyLines, (lines) => {
         const text = lines.map((line) => `${line}\n`).join('')
         const sound = { ...head, count: lines.length }
-        const slab = Buffer.alloc(65_536, 0xee)
-        const sizes: number[] = []
-        const bytes = encodeLines(sound, text, (size) => {
-          sizes.push(size)
-          return slab.subarray(100, 100 + size)
-        })
-        expect(sizes).toEqual([bytes.length])
-        expect(bytes.equals(encodeLines(sound, text))).toBe(true)
-        expect(slab.subarray(0, 100).every((byte) => byte === 0xee)).toBe(true)
-        expect(slab.subarray(100 + bytes.length).every((byte) => byte === 0xee)).toBe(true)
+        const memory = Buffer.alloc(65_536, 0xee)
+        const to = linesHeadBytesMax + memory.write(text, linesHeadBytesMax)
+        const frame = finishLines(sound, memory, { from: linesHeadBytesMax, to })
+        expect(frame.equals(encodeLines(sound, text))).toBe(true)
+        expect(frame.buffer).toBe(memory.buffer)
+        expect(memory.subarray(0, to - frame.length).every((byte) => byte === 0xee)).toBe(true)
+        expect(memory.subarray(to).every((byte) => byte === 0xee)).toBe(true)
       }),
       { numRuns: 50 },
     )
+  })
+
+  test('the longest head there can be has room in front of the lines', () => {
+    const memory = Buffer.alloc(200_000)
+    const longest = { ...head, seq: Number.MAX_SAFE_INTEGER - 4_096, time: Number.MAX_SAFE_INTEGER, count: 4_096 }
+    const to = linesHeadBytesMax + memory.write('\n'.repeat(4_096) + 'x'.repeat(70_000), linesHeadBytesMax)
+    expect(finishLines(longest, memory, { from: linesHeadBytesMax, to }).byteOffset).toBeGreaterThanOrEqual(memory.byteOffset)
   })
 
   test('the body is a view into the frame, wherever the frame lies', () => {
