@@ -6,11 +6,12 @@
  * it was never sent, or each time it was sent has been acknowledged from the other end.
  */
 import { linesHeadBytesMax } from '../wire/frame.ts'
-import { batchBytesMax } from '../wire/limits.ts'
+import { batchBytesMax, ringBytesMax } from '../wire/limits.ts'
 
 /** A full batch and the frame's head in front of it. */
 export const slabBytes: number = linesHeadBytesMax + batchBytesMax
-const slabsMax = 32
+/** As many as a full ring holds: slabs are free or in the ring, so both together stay near its 8 MiB. */
+const slabsMax = Math.ceil(ringBytesMax / slabBytes)
 
 const slabs: Buffer[] = []
 
