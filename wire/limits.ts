@@ -39,7 +39,7 @@ export const batchAgeMaxMs = 20
 /** Batches open at one time. 256 topics × 64 KiB would be twice the ring; 16 are 1 MiB. */
 export const openBatchesMax = 16
 
-/** Full batches that may wait for the end of the turn to be encoded and sent: that work is then on no log call's stack. More of them cost garbage collection: text lives longer. */
+/** Full batches that may wait for the end of the turn to be sent: waking ZeroMQ's thread is then on no log call's stack. */
 export const fullBatchesMax = 4
 
 /** Bytes the process keeps for frames not known to be kept elsewhere. About 8 s at 1 MB/s. */
