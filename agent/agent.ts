@@ -46,8 +46,6 @@ export interface LoggerLike {
   readonly levels?: { readonly values?: Readonly<Record<string, number>> }
 }
 
-/** Text of an open batch that is not encoded yet: about seventy lines. Longer, it outlives collections of young garbage. */
-const textCharsMax = 16_384
 /** UTF-8 takes at most three bytes for a UTF-16 unit; up to here no line needs to be measured. */
 const longLineChars = Math.floor(recordBytesMax / 3)
 /** A topic that moved this recently is in every manifest, so that one lost manifest hides nothing. */
@@ -71,6 +69,7 @@ export class Agent implements LinkOwner, StreamEvents, LineTaker, Spoken {
   #fullTurnEnd: NodeJS.Immediate | undefined
   #ageTimer: NodeJS.Timeout | undefined
   #turnEnd: NodeJS.Immediate | undefined
+  #textTurnEnd: NodeJS.Immediate | undefined
   #pollTimer: NodeJS.Timeout | undefined
   readonly #startedAtMs = performance.now()
   readonly #words = new AgentWords(this)
@@ -151,7 +150,7 @@ export class Agent implements LinkOwner, StreamEvents, LineTaker, Spoken {
 
   /** Takes one line, ended by LF. The way of every record: no promise, no closure, no copy of the line's bytes. */
   append(stream: AgentStream, line: string): void {
-    const fits = stream.count > 0 && line.length <= longLineChars && stream.text.length + line.length <= textCharsMax
+    const fits = stream.count > 0 && line.length <= longLineChars && stream.text.length + line.length <= stream.textCharsMax
     if (!fits || !stream.wanted) return this.#appendElse(stream, line)
     stream.text += line
     stream.count += 1
@@ -166,13 +165,27 @@ export class Agent implements LinkOwner, StreamEvents, LineTaker, Spoken {
     }
     if (this.#isClosed) return this.#shedOne(stream, 'closed')
     const text = line.length > longLineChars ? this.#shortened(stream, line) : line
-    if (stream.text.length + text.length > textCharsMax) this.#encodeText(stream)
+    if (stream.text.length + text.length > stream.textCharsMax) this.#makeRoom(stream, text.length)
     if (stream.count === 0) this.#openBatch(stream)
     stream.text += text
     stream.count += 1
     if (stream.count >= batchRecordsMax) this.#closeBatch(stream)
     // Logged by an `exit` handler that ran after ours: no timer will come for it.
     if (this.#hasLeft) leaveLate(this)
+  }
+
+  /** Text has come together: it is encoded when the turn ends, or now if the turn goes on logging. */
+  #makeRoom(stream: AgentStream, chars: number): void {
+    if (!stream.isTextDue) {
+      stream.expectText()
+      this.#textTurnEnd ??= setImmediate(() => this.#encodeDueTexts())
+    }
+    if (stream.text.length + chars > stream.textCharsMax) this.#encodeText(stream)
+  }
+
+  #encodeDueTexts(): void {
+    this.#textTurnEnd = undefined
+    for (const stream of this.#open) if (stream.isTextDue) this.#encodeText(stream)
   }
 
   #shortened(stream: AgentStream, line: string): string {
@@ -213,7 +226,7 @@ export class Agent implements LinkOwner, StreamEvents, LineTaker, Spoken {
       stream.firstAtMs = wallClockMs()
     }
     stream.encoded.write(stream.text, bytes, stream.count - stream.encoded.count)
-    stream.text = ''
+    stream.clearText()
   }
 
   #closeBatch(stream: AgentStream): void {
@@ -227,7 +240,7 @@ export class Agent implements LinkOwner, StreamEvents, LineTaker, Spoken {
     const isEncoded = stream.encoded.count > 0
     const text = isEncoded ? '' : stream.text
     stream.count -= count
-    if (!isEncoded) stream.text = ''
+    if (!isEncoded) stream.clearText()
     const waiting = this.#linksWanting(stream)
     if (waiting === 0) {
       // Its collectors have spoken since the batch was opened. What nobody wants gets no number.
@@ -492,6 +505,7 @@ export class Agent implements LinkOwner, StreamEvents, LineTaker, Spoken {
     clearTimeout(this.#ageTimer)
     clearImmediate(this.#turnEnd)
     clearImmediate(this.#fullTurnEnd)
+    clearImmediate(this.#textTurnEnd)
     for (const link of this.links) link.close()
     for (const stream of this.#streams.values()) for (const entry of stream.entries) processRing.release(entry)
   }

@@ -18,6 +18,11 @@ export class EncodedLines {
     return this.#end + bytes <= slabBytes
   }
 
+  /** How long the next piece of text may get, at most `bytesMax`, for this frame to leave well filled. */
+  pieceBytes(bytesMax: number): number {
+    return this.#end >= keepFromBytes ? bytesMax : Math.min(bytesMax, slabBytes - this.#end)
+  }
+
   /** Adds text of `bytes` bytes as UTF-8; it must fit. */
   write(text: string, bytes: number, count: number): void {
     this.#slab ??= takeSlab()

@@ -8,6 +8,8 @@ import type { RingEntry, RingOwner } from './ring.ts'
 /** Why a record was given up before it was sent; `printed` ones went to stdout instead. */
 export type ShedReason = 'ring_full' | 'closed' | 'failed' | 'printed'
 
+/** Text of an open batch that is worth encoding: about seventy lines. Much longer, it outlives collections of young garbage. */
+const textPieceChars = 16_384
 const tidyFromEntries = 32
 
 export interface StreamEvents {
@@ -26,6 +28,9 @@ export class AgentStream implements RingOwner {
   /** The open batch: `count` lines, the first accepted at `firstAtMs`; encoded up to some line, the rest as text. */
   readonly encoded: EncodedLines = new EncodedLines()
   text = ''
+  /** Longer than this the text does not get: it is due to be encoded at the end of the turn, or is encoded at once. */
+  textCharsMax: number = textPieceChars
+  isTextDue = false
   count = 0
   firstAtMs = 0
 
@@ -71,6 +76,19 @@ export class AgentStream implements RingOwner {
 
   evicted(entry: RingEntry, frame: Buffer): void {
     this.#events.evicted(this, entry, frame)
+  }
+
+  /** The turn may go on logging up to twice as much text; then it is encoded at once. */
+  expectText(): void {
+    this.isTextDue = true
+    this.textCharsMax = this.encoded.pieceBytes(2 * textPieceChars)
+  }
+
+  /** Its text has been encoded. */
+  clearText(): void {
+    this.text = ''
+    this.isTextDue = false
+    this.textCharsMax = this.encoded.pieceBytes(textPieceChars)
   }
 
   addShed(reason: ShedReason, records: number): void {
