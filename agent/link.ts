@@ -7,6 +7,7 @@
  */
 import { type Context, type Message, Subscriber, XPublisher } from 'zeromq'
 import { beaconTopic, byeSuffix, type ControlMessage, readControl } from '../wire/control.ts'
+import { Fifo } from '../wire/fifo.ts'
 import {
   agentPollMs,
   controlBytesMax,
@@ -21,7 +22,6 @@ import {
 } from '../wire/limits.ts'
 import { allowAddress, openSocket } from '../wire/socket.ts'
 import type { Topic } from '../wire/topic.ts'
-import { Fifo } from './fifo.ts'
 import type { LinkState } from './link-state.ts'
 import { ManifestClock } from './manifest-clock.ts'
 import type { LinkEndpoints } from './options.ts'

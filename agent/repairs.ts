@@ -3,9 +3,9 @@
  * Everything a peer can ask for is bounded; what does not fit is left out, because it will be asked for again.
  */
 import type { RepairRequest } from '../wire/control.ts'
+import { Fifo } from '../wire/fifo.ts'
 import { goneRangesMax, repairBytesPerSecond, repairLingerMs, repairsQueuedMax } from '../wire/limits.ts'
 import type { GoneRange } from '../wire/manifest.ts'
-import { Fifo } from './fifo.ts'
 import type { RingEntry } from './ring.ts'
 import type { AgentStream } from './stream.ts'
 

@@ -5,9 +5,10 @@
  * already sent while the link takes them; the acknowledgement is on its way), then by importance: trace and debug
  * before info, info before warn, and error and fatal only when nothing else is left.
  */
+
+import { Fifo } from '../wire/fifo.ts'
 import { levels, type Rank } from '../wire/level.ts'
 import { frameOverheadBytes, ringBytesMax } from '../wire/limits.ts'
-import { Fifo } from './fifo.ts'
 import { freeFrame } from './slab-pool.ts'
 
 /** Whom a frame belongs to, and who is told when it has to go. */

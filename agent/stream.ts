@@ -1,8 +1,9 @@
 /** One topic of one agent: its open batch, its numbers, and what it has in the ring. */
+
+import { Fifo } from '../wire/fifo.ts'
 import type { Rank } from '../wire/level.ts'
 import type { Topic } from '../wire/topic.ts'
 import { EncodedLines } from './encoded-lines.ts'
-import { Fifo } from './fifo.ts'
 import type { RingEntry, RingOwner } from './ring.ts'
 
 /** Why a record was given up before it was sent; `printed` ones went to stdout instead. */

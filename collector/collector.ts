@@ -1,15 +1,15 @@
 /**
- * The collector: ingest → ledger → sinks and tails, and back to the agents what is kept and what is missing.
+ * The collector: sockets, timers and what they set in motion. What becomes of a frame is told in `intake.ts`.
  *
- * A record is acknowledged, and booked as delivered, only after every keeping sink has written it.
+ * A record is acknowledged when the spool has it on disk, and booked as delivered when every keeping sink has written it.
  */
+import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import type { Context } from 'zeromq'
-import { type DecodedFrame, encodeFrame, frameKinds, sliceLines } from '../wire/frame.ts'
-import { acknowledgeEveryMs, drainMaxMs, holeGraceMs } from '../wire/limits.ts'
+import { type DecodedFrame, frameKinds } from '../wire/frame.ts'
+import { checkpointEveryMs, drainMaxMs, holeGraceMs, sinkCrowdedBytes, spoolReleaseBytes } from '../wire/limits.ts'
 import { readManifest } from '../wire/manifest.ts'
 import { compilePatterns } from '../wire/pattern.ts'
-import type { Range } from '../wire/range-set.ts'
 import { privateContext } from '../wire/socket.ts'
 import type { Topic } from '../wire/topic.ts'
 import { version } from '../wire/version.ts'
@@ -19,9 +19,17 @@ import { ControlPublisher } from './control-publisher.ts'
 import { type FolderLock, lockFolder } from './folder-lock.ts'
 import { HttpServer } from './http-server.ts'
 import { Ingest } from './ingest.ts'
-import { Ledger, type OriginBook, type TopicBook } from './ledger.ts'
-import { openSink } from './open-sink.ts'
-import type { Sink } from './sinks/sink.ts'
+import { Intake, type Parts } from './intake.ts'
+import { Ledger } from './ledger.ts'
+import { ledgerState } from './ledger-state.ts'
+import { openSinks } from './open-sink.ts'
+import { recover } from './recovery.ts'
+import { SinkRunner } from './sink-runner.ts'
+import type { KeepingSink, Sink } from './sinks/sink.ts'
+import { crashPoints } from './spool/crash-points.ts'
+import { Spool } from './spool/spool.ts'
+import { encodeSinkPlace, encodeState, type SinkPlace } from './spool/spool-bodies.ts'
+import { recordTypes } from './spool/spool-record.ts'
 import { type CollectorStatus, collectorStatus } from './status.ts'
 import { TailPublisher } from './tail-publisher.ts'
 
@@ -34,6 +42,10 @@ export interface CollectorAddresses {
   readonly http: string | undefined
 }
 
+/** Between two looks at what is left to do at the end. */
+const drainStepMs = 20
+/** The spool's own end is given this much when the deadline has passed. */
+const lastStepMs = 500
 const tickEveryMs = holeGraceMs / 5
 /** Acknowledged at once after this much: agents hold 8 MiB, and what is acknowledged early is memory they use again. */
 const commitBytes = 1_048_576
@@ -65,29 +77,32 @@ export class Collector {
   readonly #config: CollectorConfig
   readonly #run = randomBytes(12).toString('base64url')
   readonly #context: Context
-  #lock: FolderLock | undefined
-  readonly #ledger: Ledger
-  readonly #sinks: readonly Sink[]
+  readonly #keepingSinks: readonly KeepingSink[]
+  readonly #passingSinks: readonly Sink[]
   readonly #ingest: Ingest
   readonly #control: ControlPublisher
   readonly #tail: TailPublisher
   readonly #http: HttpServer | undefined
   readonly #startedAtMs = performance.now()
-  #turnedAway = 0
-  #uncommittedBytes = 0
+  /** What stands and falls with the folder; undefined before it is open. */
+  #books: Books | undefined
   #commitTimer: NodeJS.Timeout | undefined
   #commitsSoon = false
   #commitsAgain = false
   #committing: Promise<void> | undefined
   #tickTimer: NodeJS.Timeout | undefined
   #beaconTimer: NodeJS.Timeout | undefined
+  #checkpointTimer: NodeJS.Timeout | undefined
+  #checkpointing: Promise<void> | undefined
+  #isRoomWaited: (() => void)[] = []
   #isClosing = false
 
   constructor(config: CollectorConfig) {
     this.#config = config
     this.#context = privateContext()
-    this.#ledger = new Ledger(compilePatterns(config.subscribe))
-    this.#sinks = Object.entries(config.sinks).map(([name, sink]) => openSink(name, sink, config.onTrouble))
+    const { keeping, passing } = openSinks(config.sinks, config.onTrouble)
+    this.#keepingSinks = keeping
+    this.#passingSinks = passing
     this.#ingest = new Ingest(this.#context, config.listen.data, {
       frame: (topic, frame, parts) => this.#take(topic, frame, parts),
       roomier: () => this.#roomier(),
@@ -100,13 +115,22 @@ export class Collector {
 
   async open(): Promise<void> {
     // Not before there is something that can be closed: whoever has the lock must be able to give it back.
-    this.#lock = lockFolder(this.#config.dir)
+    const lock = lockFolder(this.#config.dir)
+    try {
+      this.#books = await openBooks(this.#config, lock, this.#keepingSinks, this.#control, () => this.#moved())
+    } catch (error) {
+      lock.release()
+      throw error
+    }
     await this.#http?.open()
     await this.#tail.open()
     await this.#control.open()
     const { prefixes } = compilePatterns(this.#config.subscribe)
     await this.#ingest.open([...prefixes, 'sys.', `sys.run.${this.#run}.`])
-    this.#tickTimer = setInterval(() => this.#tick(), tickEveryMs)
+    this.#tickTimer = setInterval(() => this.#books?.intake.tick(), tickEveryMs)
+    this.#checkpointTimer = setInterval(() => this.#checkpointSoon(), checkpointEveryMs)
+    // What an earlier run left is made durable and acknowledged.
+    this.#commitLater(true)
     this.#beaconTimer = setInterval(() => this.#beacon(), beaconEveryMs)
   }
 
@@ -121,60 +145,64 @@ export class Collector {
   }
 
   status(): CollectorStatus {
+    const { ledger, intake, spool, runners } = this.#openBooks
     return collectorStatus(
-      { ledger: this.#ledger, ingest: this.#ingest, sinks: this.#sinks, turnedAway: this.#turnedAway },
+      { ledger, ingest: this.#ingest, spool, runners, passing: this.#passingSinks, turnedAway: intake.turnedAway },
       Math.round(performance.now() - this.#startedAtMs),
     )
   }
 
-  /** Opens log files anew, after somebody moved them. */
-  reopen(): void {
-    for (const sink of this.#sinks) sink.reopen()
+  get #openBooks(): Books {
+    assert(this.#books !== undefined, 'a collector that is not open has no books')
+    return this.#books
   }
 
-  #take(topic: Topic, frame: DecodedFrame, parts: { readonly topic: Buffer; readonly frame: Buffer }): void {
+  /** Opens log files anew, after somebody moved them. */
+  reopen(): void {
+    for (const sink of [...this.#keepingSinks, ...this.#passingSinks]) sink.reopen()
+  }
+
+  #take(topic: Topic, frame: DecodedFrame, parts: Parts): void {
     if (frame.kind === frameKinds.manifest) return this.#announce(topic, frame, parts)
     // Loss notices and kinds of later versions are not kept here yet.
     if (frame.kind !== frameKinds.lines) return this.#ingest.fault('version')
-    if (this.#isRefused(topic)) {
-      this.#turnedAway += 1
-      return
+    const { intake, spool } = this.#openBooks
+    const fresh = intake.take(topic, frame, parts)
+    this.#commitLater(intake.uncommittedBytes > commitBytes)
+    const isWatched = fresh.length > 0 && this.#tail.isAskedFor(topic)
+    for (const { range, lines, frame: passed, receivedAtMs } of fresh) {
+      const entry = { position: spool.end, end: spool.end, isSpooled: false, topic, lines, count: range.to - range.from, receivedAtMs }
+      if (!frame.onDemand) for (const sink of this.#passingSinks) if (sink.patterns.matches(topic)) sink.write(entry)
+      if (isWatched && passed !== undefined) this.#tail.publish(topic, parts.topic, passed)
     }
-    const fresh = this.#ledger.receive(frame.origin, topic, frame, performance.now())
-    this.#uncommittedBytes += parts.frame.length
-    this.#commitLater(this.#uncommittedBytes > commitBytes)
-    if (fresh === undefined) return
-    for (const range of fresh) this.#deliver(topic, frame, range, parts)
   }
 
-  #deliver(topic: Topic, frame: DecodedFrame, range: Range, parts: { readonly topic: Buffer; readonly frame: Buffer }): void {
-    const count = range.to - range.from
-    const isWhole = count === frame.count
-    const lines = isWhole ? frame.body : sliceLines(frame.body, range.from - frame.seq, count)
-    // What only a live tail made the application log is not kept; see TopicBook.onDemand for how it is booked.
-    if (!frame.onDemand) for (const sink of this.#sinks) if (sink.patterns.matches(topic)) sink.write(topic, lines, count)
-    if (!this.#tail.isAskedFor(topic)) return
-    // A frame that was partly known already is passed on as what was new of it.
-    const passed = isWhole ? parts.frame : encodedPart(frame, range, lines)
-    if (passed !== undefined) this.#tail.publish(topic, parts.topic, passed)
-  }
-
-  #announce(topic: Topic, frame: DecodedFrame, parts: { readonly topic: Buffer; readonly frame: Buffer }): void {
+  #announce(topic: Topic, frame: DecodedFrame, parts: Parts): void {
     const manifest = readManifest(frame.body)
     if (manifest === undefined) return this.#ingest.fault('manifest')
-    const isUrgent = this.#ledger.announce(frame.origin, manifest, performance.now())
-    this.#commitLater(isUrgent || manifest.final)
+    this.#commitLater(this.#openBooks.intake.announce(frame.origin, manifest, frame.body))
     // Without them a tail could not know that the end of a burst did not reach it.
     this.#tail.publish(topic, parts.topic, parts.frame)
   }
 
-  #isRefused(topic: Topic): boolean {
-    return this.#sinks.some((sink) => sink.isKeeping && sink.isFullFor(topic) && sink.patterns.matches(topic))
+  /**
+   * The pressure of a disk reaches the agents' rings through ZeroMQ, which loses nothing, and memory that is still in
+   * the processor's cache is used again.
+   */
+  #roomier(): Promise<void> | undefined {
+    if (!this.#isCrowded) return undefined
+    return new Promise((resolve) => this.#isRoomWaited.push(resolve))
   }
 
-  #roomier(): Promise<void> | undefined {
-    const crowded = this.#sinks.flatMap((sink) => (sink.isKeeping ? (sink.roomier() ?? []) : []))
-    return crowded.length === 0 ? undefined : Promise.all(crowded).then(() => undefined)
+  get #isCrowded(): boolean {
+    const { spool, runners } = this.#openBooks
+    return spool.pendingBytes >= sinkCrowdedBytes || runners.some(({ crowdingBytes }) => crowdingBytes >= sinkCrowdedBytes)
+  }
+
+  /** The spool or a sink has written something. */
+  #moved(): void {
+    if (this.#isRoomWaited.length > 0 && !this.#isCrowded) for (const resolve of this.#isRoomWaited.splice(0)) resolve()
+    if (this.#books !== undefined && this.#books.spool.sealedBytes > this.#books.releaseBytes) this.#checkpointSoon()
   }
 
   // ── keeping and acknowledging ──
@@ -185,7 +213,7 @@ export class Collector {
       clearTimeout(this.#commitTimer)
       this.#commitTimer = undefined
     }
-    this.#commitTimer ??= setTimeout(() => this.#startCommit(), this.#commitsSoon ? 0 : acknowledgeEveryMs)
+    this.#commitTimer ??= setTimeout(() => this.#startCommit(), this.#commitsSoon ? 0 : this.#config.spool.fsyncMs)
   }
 
   #startCommit(): void {
@@ -197,40 +225,45 @@ export class Collector {
     }
     this.#commitsSoon = false
     this.#commitsAgain = false
-    this.#committing = this.#commit().then((isAllKept) => {
+    this.#committing = this.#openBooks.intake.commit().then((isAllKept) => {
       this.#committing = undefined
       if (!this.#isClosing && (this.#commitsAgain || !isAllKept)) this.#commitLater(false)
     })
   }
 
-  /** What one topic's file cannot take holds up that topic's acknowledgements, nobody else's. Returns whether all is kept. */
-  async #commit(): Promise<boolean> {
-    const commits = this.#ledger.takeCommits()
-    const byes = this.#ledger.takeByes()
-    this.#uncommittedBytes = 0
-    const stuck = new Set<Topic>()
-    for (const topics of await Promise.all(this.#sinks.filter((sink) => sink.isKeeping).map((sink) => sink.flush()))) {
-      for (const topic of topics) stuck.add(topic)
-    }
-    const isStuck = (book: TopicBook) => stuck.has(book.topic)
-    const hasStuck = (origin: OriginBook) => [...origin.topics.values()].some(isStuck)
-    this.#ledger.committed(commits.filter(({ book }) => !isStuck(book)))
-    this.#ledger.postpone(
-      commits.filter(({ book }) => isStuck(book)),
-      byes.filter(hasStuck),
-    )
-    this.#control.acknowledge(this.#ledger.takeAcknowledgements())
-    for (const book of byes) if (!hasStuck(book)) this.#control.answerBye(book)
-    return stuck.size === 0
+  #checkpointSoon(): void {
+    this.#checkpointing ??= this.#checkpoint()
+      .catch((error: unknown) => this.#config.onTrouble(`spool: ${error instanceof Error ? error.message : error}`))
+      .finally(() => {
+        this.#checkpointing = undefined
+      })
   }
 
-  #tick(): void {
-    const asks = this.#ledger.tick(performance.now(), (topic) => this.#isRefused(topic))
-    if (asks.length > 0) this.#control.ask(asks)
+  /** Writes down how far the sinks are, and gives up what of the spool nobody needs any more. */
+  async #checkpoint(): Promise<void> {
+    const { spool, runners, releaseBytes } = this.#openBooks
+    crashPoints.reached('before-checkpoint')
+    for (const runner of runners) if (runner.hasMoved) await runner.checkpoint()
+    const lowest = Math.min(spool.durable, ...runners.map((runner) => runner.lowest))
+    const done = spool.sealed.filter(({ end }) => end <= lowest)
+    const isOver = spool.bytes > this.#config.spool.bytesMax
+    if (done.length > 0 && (isOver || spool.sealedBytes > releaseBytes)) {
+      // Before lines leave the spool their files must be on the disk.
+      for (const { sink } of runners) await sink.sync()
+      for (const runner of runners) await runner.checkpoint()
+      if (!(await spool.sync())) return
+      await spool.dropBefore(lowest)
+    }
+    while (spool.bytes > this.#config.spool.bytesMax) {
+      const [oldest] = spool.sealed
+      if (oldest === undefined) return
+      for (const runner of runners) await runner.expire(oldest)
+      await spool.dropBefore(oldest.end)
+    }
   }
 
   #beacon(): void {
-    const origins = [...this.#ledger.origins.values()]
+    const origins = [...this.#openBooks.ledger.origins.values()]
     this.#control.beacon({
       version,
       originCount: origins.length,
@@ -254,29 +287,110 @@ export class Collector {
     const startedAtMs = performance.now()
     clearInterval(this.#tickTimer)
     clearInterval(this.#beaconTimer)
+    clearInterval(this.#checkpointTimer)
     clearTimeout(this.#commitTimer)
     await this.#ingest.close()
-    await Promise.race([this.#drain(startedAtMs + deadlineMs), after(deadlineMs)])
-    const leftMs = Math.max(0, deadlineMs - (performance.now() - startedAtMs))
-    await Promise.all(this.#sinks.map((sink) => sink.close(leftMs)))
+    const books = this.#books
+    if (books !== undefined) {
+      await Promise.race([this.#drain(books, startedAtMs + deadlineMs), after(deadlineMs)])
+      const leftMs = Math.max(0, deadlineMs - (performance.now() - startedAtMs))
+      await Promise.all([...this.#keepingSinks, ...this.#passingSinks].map((sink) => sink.close(leftMs)))
+      await Promise.race([books.close(), after(Math.max(lastStepMs, leftMs))])
+    }
     await this.#control.close()
     await this.#tail.close()
     await this.#http?.close()
-    this.#lock?.release()
+    books?.lock.release()
   }
 
-  async #drain(untilMs: number): Promise<void> {
+  async #drain({ intake, runners }: Books, untilMs: number): Promise<void> {
     await this.#committing
-    while (!(await this.#commit()) && performance.now() < untilMs) await after(acknowledgeEveryMs)
+    while (!(await intake.commit()) && performance.now() < untilMs) await after(drainStepMs)
+    // What the sinks do not get to now, they do after the next start.
+    while (runners.some(({ hasWork }) => hasWork) && performance.now() < untilMs) await after(drainStepMs)
+    await this.#checkpointing
+    for (const runner of runners) await runner.checkpoint()
   }
 }
 
-/** Undefined when it does not fit: a higher first number takes more bytes, and may take more than the known lines leave. */
-function encodedPart(frame: DecodedFrame, { from, to }: Range, lines: Buffer): Buffer | undefined {
-  try {
-    return encodeFrame({ ...frame, seq: from, count: to - from }, lines)
-  } catch {
-    return undefined
+/** What is kept in the collector's folder, and what keeps it. */
+interface Books {
+  readonly lock: FolderLock
+  readonly spool: Spool
+  readonly ledger: Ledger
+  readonly intake: Intake
+  readonly runners: readonly SinkRunner[]
+  /** Done segments are given up when there are more bytes of them than this. */
+  readonly releaseBytes: number
+  close(): Promise<void>
+}
+
+async function openBooks(
+  config: CollectorConfig,
+  lock: FolderLock,
+  sinks: readonly KeepingSink[],
+  control: ControlPublisher,
+  onMoved: () => void,
+): Promise<Books> {
+  const wanted = compilePatterns(config.subscribe)
+  const spool = await Spool.open({ dir: config.spool.dir, bytesMax: config.spool.bytesMax, onTrouble: config.onTrouble })
+  const { ledger, positions } = await recover({
+    spool,
+    sinks,
+    newLedger: () => new Ledger(wanted, sinks.length),
+    nowMs: performance.now(),
+  })
+  const names = sinks.map(({ name }) => name)
+  const state = () => encodeState(ledgerState(ledger, names))
+  const note = async (place: SinkPlace) => {
+    spool.append(recordTypes.sink, encodeSinkPlace(place))
+    await spool.wrote()
+  }
+  const runners = sinks.map(
+    (sink, i) =>
+      new SinkRunner({
+        sink,
+        spool,
+        bookOf: (origin, topic) => ledger.origins.get(origin)?.topics.get(topic)?.sinks[i],
+        note,
+        moved: onMoved,
+      }),
+  )
+  const intake = new Intake({
+    ledger,
+    spool,
+    runners,
+    control,
+    state,
+    lost() {},
+    nowMs: () => performance.now(),
+    wallClockMs: () => Date.now(),
+  })
+  spool.events = {
+    written() {
+      intake.spoolWritten()
+      for (const runner of runners) runner.pump()
+      onMoved()
+    },
+    abandoned(position) {
+      const entries = intake.spoolAbandoned(position)
+      for (const runner of runners) runner.abandoned(entries)
+    },
+  }
+  if (spool.needsRoll(performance.now())) spool.roll(state())
+  // Places of an earlier run are about to be read from: they are there again should this one be killed at once.
+  for (const [i, runner] of runners.entries()) runner.start(positions[i] ?? spool.oldest)
+  return {
+    lock,
+    spool,
+    ledger,
+    intake,
+    runners,
+    releaseBytes: Math.min(spoolReleaseBytes, config.spool.bytesMax / 4),
+    async close() {
+      for (const runner of runners) await runner.close()
+      await spool.close()
+    },
   }
 }
 

@@ -6,8 +6,9 @@ import { join, resolve } from 'node:path'
 import { CST, isScalar, Lexer, LineCounter, parseDocument, visit } from 'yaml'
 import { z } from 'zod'
 import { defaultPorts, type Endpoint, isIpc, parseEndpoint, siblingEndpoint } from '../wire/endpoint.ts'
+import { spoolBytesMaxDefault, spoolBytesMaxMin, spoolSyncEveryMs, spoolSyncEveryMsMax } from '../wire/limits.ts'
 import { compilePatterns } from '../wire/pattern.ts'
-import { parseBytes } from '../wire/quantity.ts'
+import { parseBytes, parseDuration } from '../wire/quantity.ts'
 import { SpillwayError } from '../wire/spillway-error.ts'
 import { nearest } from './nearest.ts'
 import { unknownPlaceholders } from './sinks/log-path.ts'
@@ -40,11 +41,20 @@ export interface StdoutSinkConfig {
   readonly topics: readonly string[]
 }
 
+/** What is received waits here until every sink has it. */
+export interface SpoolConfig {
+  readonly dir: string
+  /** Full, it gives up the oldest records, counted. */
+  readonly bytesMax: number
+  /** What is received is on disk, and acknowledged, after at most about this, ms. */
+  readonly fsyncMs: number
+}
+
 export type SinkConfig = FileSinkConfig | StdoutSinkConfig
 
 /** A checked configuration, defaults filled in. */
 export interface CollectorConfig {
-  /** Holds the lock file and, by default, `logs/`. */
+  /** Holds the lock file and, by default, `logs/` and `spool/`. */
   readonly dir: string
   readonly listen: {
     readonly data: Endpoint
@@ -53,6 +63,7 @@ export interface CollectorConfig {
     readonly http: 'off' | { readonly host: string; readonly port: number }
   }
   readonly subscribe: readonly string[]
+  readonly spool: SpoolConfig
   readonly sinks: Readonly<Record<string, SinkConfig>>
   /** Addresses other machines can reach may be bound without keys. */
   readonly insecure: boolean
@@ -107,6 +118,24 @@ const rotateSize = z.union([z.string(), z.number()]).transform((value, context) 
   context.addIssue({ code: 'custom', message: `expected a size of at least 1KiB, such as 100MiB, got ${JSON.stringify(value)}` })
   return z.NEVER
 })
+const spoolSize = z.union([z.string(), z.number()]).transform((value, context) => {
+  const bytes = parseBytes(String(value))
+  if (bytes !== undefined && bytes >= spoolBytesMaxMin) return bytes
+  context.addIssue({
+    code: 'custom',
+    message: `expected a size of at least ${spoolBytesMaxMin / 1_048_576}MiB, such as 1GiB, got ${JSON.stringify(value)}`,
+  })
+  return z.NEVER
+})
+const syncEvery = z.string().transform((value, context) => {
+  const ms = parseDuration(value)
+  if (ms !== undefined && ms >= 1 && ms <= spoolSyncEveryMsMax) return ms
+  context.addIssue({
+    code: 'custom',
+    message: `expected a duration from 1ms to ${spoolSyncEveryMsMax / 1_000}s, such as 200ms, got ${JSON.stringify(value)}`,
+  })
+  return z.NEVER
+})
 const logTemplate = checked((text) => {
   const [unknown] = unknownPlaceholders(text)
   if (unknown !== undefined) throw new Error(`{${unknown}} is not known here; there are {service}, {level} and {date}`)
@@ -126,6 +155,7 @@ const schema = z.strictObject({
     .superRefine(checkNeighbours)
     .optional(),
   subscribe: patterns.optional(),
+  spool: z.strictObject({ dir: z.string().min(1).optional(), maxBytes: spoolSize.optional(), fsync: syncEvery.optional() }).optional(),
   sinks: z
     .record(
       z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, 'expected a name of letters, digits, "-" and "_", such as files'),
@@ -204,6 +234,11 @@ export function readConfig(
       http: flags.http ?? contents.listen?.http ?? { host: '127.0.0.1', port: defaultPorts.http },
     },
     subscribe: overrides.subscribe ?? contents.subscribe ?? defaultSubscribe,
+    spool: {
+      dir: contents.spool?.dir ?? join(dir, 'spool'),
+      bytesMax: contents.spool?.maxBytes ?? spoolBytesMaxDefault,
+      fsyncMs: contents.spool?.fsync ?? spoolSyncEveryMs,
+    },
     sinks,
     insecure: overrides.insecure ?? contents.insecure ?? false,
     onTrouble: (message) => process.stderr.write(`spillway collector: ${message}\n`),
@@ -410,6 +445,7 @@ function described(issue: z.core.$ZodIssue, document: Document, place: Place): C
 function knownKeys(path: readonly PropertyKey[], document: Document): string[] {
   const [first, , third] = path
   if (first === 'listen') return ['data', 'control', 'tail', 'http']
+  if (first === 'spool') return ['dir', 'maxBytes', 'fsync']
   if (first === 'sinks' && third === 'rotate') return ['size', 'every']
   if (first === 'sinks') return document.getIn([...path, 'type']) === 'stdout' ? ['type', 'topics'] : ['type', 'topics', 'path', 'rotate']
   return Object.keys(schema.shape)

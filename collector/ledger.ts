@@ -1,7 +1,8 @@
 /**
- * The collector's books: every origin, every topic of it, and for each topic the four numbers that add up,
+ * The collector's books: every origin, every topic of it, and for each topic numbers that add up,
  *
- *   accepted = delivered + lost + in flight
+ *   accepted = delivered + lost + expired + rejected + in flight
+ *   received = spooled + not durable = delivered + expired + rejected + pending
  *
  * Pure but for the clock that is passed in. What a frame brings that is new, and nothing else, is for the sinks.
  */
@@ -15,14 +16,27 @@ import type { Topic } from '../wire/topic.ts'
 /** live: heard of; silent: three manifests missed; finished: said goodbye; unclean: silent for long, never said goodbye. */
 type OriginState = 'live' | 'silent' | 'finished' | 'unclean'
 
+/** One topic's records at one sink. Those that are none of these are written. */
+export interface SinkBook {
+  pending: number
+  /** Given up because the spool was full before the sink had taken them. */
+  expired: number
+  /** Refused by the sink for good. */
+  rejected: number
+}
+
 export interface TopicBook {
   readonly topic: Topic
   readonly origin: OriginBook
   readonly ledger: StreamLedger
   /** False for topics that only a wide prefix let in: acknowledged, counted as filtered, not delivered. */
   readonly isWanted: boolean
-  /** Records every sink that keeps them has written. */
-  delivered: number
+  /** Per keeping sink, in the order of the configuration. */
+  readonly sinks: SinkBook[]
+  /** Records received that the disk has. */
+  spooled: number
+  /** Records received that were passed on while nothing could be spooled. */
+  notDurable: number
   /** Everything below has been acknowledged to the origin. */
   acknowledged: number
   /** Everything below is kept; what {@link acknowledged} becomes with the next message. */
@@ -37,6 +51,23 @@ export interface TopicBook {
   onDemand: number
   filteredAtOrigin: number
   shedAtOrigin: number
+  /** Known from before a restart, and not heard of since. */
+  isRestored: boolean
+}
+
+/** What a frame brought that is new. */
+export interface Receipt {
+  readonly book: TopicBook
+  readonly fresh: readonly Range[]
+}
+
+/** A range that was booked as lost. */
+export interface BookedLoss {
+  readonly origin: OriginBook
+  readonly topic: Topic
+  readonly from: number
+  readonly to: number
+  readonly reason: LossReason
 }
 
 export interface OriginBook {
@@ -69,6 +100,12 @@ export interface Totals {
   delivered: number
   lost: Partial<Record<LossReason, number>>
   inFlight: number
+  received: number
+  spooled: number
+  notDurable: number
+  expired: number
+  rejected: number
+  pending: number
 }
 
 /** What is counted beside the books. */
@@ -92,33 +129,39 @@ export class Ledger {
   readonly origins: Map<string, OriginBook> = new Map()
   /** Frames of origins or topics beyond the bounds. */
   refusedFrames = 0
+  /** Records were found missing from the spool that no sink had taken: what was acknowledged and is not there is lost. */
+  isDamaged = false
   readonly #wanted: CompiledPatterns
+  readonly #sinkCount: number
+  #losses: BookedLoss[] = []
   readonly #dirty = new Set<TopicBook>()
   readonly #acknowledgements = new Set<TopicBook>()
   readonly #byes = new Set<OriginBook>()
   /** Books that may have holes; the others need not be looked at. */
   readonly #holed = new Set<TopicBook>()
   /** Books of origins that have been forgotten. */
-  readonly #retired: Totals = { accepted: 0, delivered: 0, lost: {}, inFlight: 0 }
+  readonly #retired: Totals = noTotals()
   readonly #retiredAsides: Asides = { filtered: 0, duplicates: 0 }
   #topicBooks = 0
   #searchAgainAtMs = Number.NEGATIVE_INFINITY
 
-  constructor(wanted: CompiledPatterns) {
+  /** @param sinkCount - Sinks that keep. */
+  constructor(wanted: CompiledPatterns, sinkCount: number) {
     this.#wanted = wanted
+    this.#sinkCount = sinkCount
   }
 
   /**
    * Books a frame.
    *
-   * @returns What of it is new and wanted; undefined when nothing is.
+   * @returns What of it is new; undefined when nothing is.
    */
   receive(
     origin: string,
     topic: Topic,
     numbers: { readonly seq: number; readonly count: number; readonly onDemand?: boolean },
     nowMs: number,
-  ): Range[] | undefined {
+  ): Receipt | undefined {
     const originBook = this.#origin(origin, nowMs)
     const book =
       originBook?.topics.get(topic) ??
@@ -131,13 +174,14 @@ export class Ledger {
     this.#dirty.add(book)
     if (book.ledger.hasHoles) this.#holed.add(book)
     if (numbers.onDemand) for (const { from, to } of fresh) book.onDemand += to - from
-    return fresh.length > 0 && book.isWanted ? fresh : undefined
+    return fresh.length > 0 ? { book, fresh } : undefined
   }
 
-  /** Takes what an origin says about itself. Returns whether it wants an answer at once. */
+  /** Takes what an origin says about itself. Returns whether any of it is news that a restart must not forget. */
   announce(origin: string, manifest: Manifest, nowMs: number): boolean {
     const originBook = this.#origin(origin, nowMs)
     if (originBook === undefined) return false
+    let isNews = manifest.final || (manifest.who !== undefined && originBook.who === undefined)
     originBook.everyMs = Math.min(Math.max(manifest.everyMs, 1), everyMsMax)
     if (manifest.who !== undefined) originBook.who = manifest.who
     for (const [topic, told] of manifest.topics) {
@@ -149,13 +193,17 @@ export class Ledger {
       book.shedAtOrigin = told.shed
       // Of a topic nobody here asked for nothing is missing.
       if (!book.isWanted) continue
+      if (book.isRestored) this.#settleRestored(book, told.resume, nowMs)
       if (book.isProvisional) {
+        isNews = true
         book.ledger.joinEarlier(told.resume, nowMs)
         book.isProvisional = false
         book.kept = Math.min(book.kept, book.ledger.joinAt)
         this.#dirty.add(book)
       }
+      const { accepted } = book.ledger
       book.ledger.announce(told, nowMs)
+      if (book.ledger.accepted !== accepted) isNews = true
       if (book.ledger.hasHoles) this.#holed.add(book)
       // An acknowledgement got lost on the way.
       if (told.resume < book.kept) this.#acknowledgements.add(book)
@@ -172,7 +220,44 @@ export class Ledger {
       originBook.isGivenUp = false
       this.#byes.add(originBook)
     }
-    return manifest.urgent
+    return isNews
+  }
+
+  /**
+   * What was acknowledged before a restart and is not in the spool: it was written without it while the disk took
+   * nothing. Or the spool has been damaged, and nobody has it.
+   */
+  #settleRestored(book: TopicBook, resume: number, nowMs: number): void {
+    book.isRestored = false
+    book.ledger.announce({ sent: resume, lead: resume, trail: 0 }, nowMs)
+    for (const { from, to } of book.ledger.missingBelow(resume)) {
+      if (this.isDamaged) book.ledger.lose(from, to, 'spool_damaged')
+      else {
+        book.ledger.receive(from, to - from, nowMs)
+        book.notDurable += to - from
+      }
+    }
+    this.#dirty.add(book)
+  }
+
+  /** Books a range as lost that was booked so before a restart. */
+  loseAgain(
+    loss: { readonly origin: string; readonly topic: Topic; readonly from: number; readonly to: number; readonly reason: LossReason },
+    nowMs: number,
+  ): void {
+    const originBook = this.#origin(loss.origin, nowMs)
+    const book =
+      originBook?.topics.get(loss.topic) ??
+      (originBook && this.#addTopic(originBook, loss.topic, { joinAt: loss.from, isProvisional: true, nowMs }))
+    book?.ledger.announce({ sent: loss.to, lead: loss.to, trail: 0 }, nowMs)
+    book?.ledger.lose(loss.from, loss.to, loss.reason)
+  }
+
+  /** What has been booked as lost since the last call. */
+  takeLosses(): readonly BookedLoss[] {
+    const losses = this.#losses
+    if (losses.length > 0) this.#losses = []
+    return losses
   }
 
   /** What has come since the last call and has yet to be kept. */
@@ -182,10 +267,12 @@ export class Ledger {
     return commits
   }
 
-  /** The sinks have written what the commits stand for. */
-  committed(commits: readonly Commit[]): void {
+  /** What the commits stand for is kept: in the spool, or without it by every sink. */
+  committed(commits: readonly Commit[], isSpooled: boolean): void {
     for (const { book, frontier, received } of commits) {
-      if (book.isWanted) book.delivered = Math.max(book.delivered, received)
+      const records = book.isWanted ? Math.max(0, received - book.spooled - book.notDurable) : 0
+      if (isSpooled) book.spooled += records
+      else book.notDurable += records
       // What lies before the first record that came may still be on its way: only a manifest says where to begin.
       if (book.isProvisional) continue
       book.kept = Math.max(book.kept, frontier)
@@ -301,15 +388,18 @@ export class Ledger {
     const book: TopicBook = {
       topic,
       origin,
-      ledger: new StreamLedger(joinAt, repairingPolicy),
+      ledger: new StreamLedger(joinAt, repairingPolicy, ({ from, to }, reason) => this.#losses.push({ origin, topic, from, to, reason })),
       isWanted: this.#wanted.matches(topic),
-      delivered: 0,
+      sinks: Array.from({ length: this.#sinkCount }, () => ({ pending: 0, expired: 0, rejected: 0 })),
+      spooled: 0,
+      notDurable: 0,
       acknowledged: joinAt,
       kept: joinAt,
       isProvisional,
       onDemand: 0,
       filteredAtOrigin: 0,
       shedAtOrigin: 0,
+      isRestored: false,
     }
     origin.topics.set(topic, book)
     this.#topicBooks += 1
@@ -342,8 +432,37 @@ export class Ledger {
     this.origins.delete(origin.origin)
   }
 
+  /** Everything a book has received is in the spool. It is acknowledged again once that is known to be on disk. */
+  restored(book: TopicBook): void {
+    if (book.isWanted) book.spooled = keepable(book) - book.notDurable
+    book.isRestored = true
+    this.#dirty.add(book)
+  }
+
+  /** Of origins that have been forgotten. To be kept on disk with the rest. */
+  get retired(): { readonly totals: Totals; readonly asides: Asides } {
+    return { totals: this.#retired, asides: this.#retiredAsides }
+  }
+
+  /** Puts back an origin as it was before a restart. */
+  restoreOrigin(name: string, origin: Pick<OriginBook, 'who' | 'state' | 'everyMs' | 'isGivenUp'>, nowMs: number): OriginBook | undefined {
+    const book = this.#origin(name, nowMs)
+    if (book === undefined) return undefined
+    Object.assign(book, origin)
+    if (origin.state === 'finished') book.finishedAtMs = nowMs
+    if (origin.state === 'unclean') book.lastHeardAtMs = nowMs - uncleanAfterMs
+    return book
+  }
+
+  restoreTopic(origin: OriginBook, topic: Topic, restore: (book: TopicBook) => void, nowMs: number): void {
+    const book = this.#addTopic(origin, topic, { joinAt: 0, isProvisional: false, nowMs })
+    if (book === undefined) return
+    restore(book)
+    if (book.ledger.hasHoles) this.#holed.add(book)
+  }
+
   totals(): Totals {
-    const totals: Totals = { accepted: 0, delivered: 0, lost: {}, inFlight: 0 }
+    const totals = noTotals()
     addTotals(totals, this.#retired)
     for (const origin of this.origins.values()) for (const book of origin.topics.values()) addTotals(totals, topicTotals(book))
     return totals
@@ -362,22 +481,62 @@ function keepable(book: TopicBook): number {
   return book.ledger.received - book.onDemand
 }
 
-/** Whether everything that came from an origin is delivered. A commit that is under way would go to a forgotten book. */
+/** Whether everything that came from an origin is kept and delivered. A commit that is under way would go to a forgotten book. */
 function isKept(origin: OriginBook): boolean {
-  for (const book of origin.topics.values()) if (book.isWanted && book.delivered < keepable(book)) return false
+  for (const book of origin.topics.values()) {
+    if (!book.isWanted) continue
+    if (book.spooled + book.notDurable < keepable(book) || book.sinks.some(({ pending }) => pending > 0)) return false
+  }
   return true
 }
 
-/** The four numbers of one topic; in flight is what is neither kept nor lost yet, wherever it is. */
+/** Records that every sink has done with, one way or another. */
+export function settledRecords(book: TopicBook): number {
+  let pending = 0
+  for (const sink of book.sinks) pending = Math.max(pending, sink.pending)
+  return keepable(book) - pending
+}
+
+/** The numbers of one topic; in flight is what is neither delivered nor given up yet, wherever it is. */
 export function topicTotals(book: TopicBook): Totals {
-  if (!book.isWanted) return { accepted: 0, delivered: 0, lost: {}, inFlight: 0 }
-  const { lostRecords } = book.ledger
+  if (!book.isWanted) return noTotals()
   const accepted = book.ledger.accepted - book.onDemand
+  const received = keepable(book)
+  // A record is delivered when every sink has it, and lost to one sink is not delivered.
+  let [delivered, expired, rejected] = [received, 0, 0]
+  for (const sink of book.sinks) {
+    delivered = Math.min(delivered, received - sink.pending - sink.expired - sink.rejected)
+    expired = Math.max(expired, sink.expired)
+    rejected = Math.max(rejected, sink.rejected)
+  }
+  rejected = Math.min(rejected, received - delivered - expired)
   return {
     accepted,
-    delivered: book.delivered,
+    delivered,
     lost: Object.fromEntries(book.ledger.lost),
-    inFlight: accepted - book.delivered - lostRecords,
+    inFlight: accepted - delivered - expired - rejected - book.ledger.lostRecords,
+    received,
+    // What is on its way to the disk counts as spooled: it is told apart when the disk has answered.
+    spooled: received - book.notDurable,
+    notDurable: book.notDurable,
+    expired,
+    rejected,
+    pending: received - delivered - expired - rejected,
+  }
+}
+
+function noTotals(): Totals {
+  return {
+    accepted: 0,
+    delivered: 0,
+    lost: {},
+    inFlight: 0,
+    received: 0,
+    spooled: 0,
+    notDurable: 0,
+    expired: 0,
+    rejected: 0,
+    pending: 0,
   }
 }
 
@@ -391,10 +550,10 @@ function addAsides(sum: Asides, part: Asides): void {
   sum.duplicates += part.duplicates
 }
 
+const addedFields = ['accepted', 'delivered', 'inFlight', 'received', 'spooled', 'notDurable', 'expired', 'rejected', 'pending'] as const
+
 function addTotals(sum: Totals, part: Totals): void {
-  sum.accepted += part.accepted
-  sum.delivered += part.delivered
-  sum.inFlight += part.inFlight
+  for (const field of addedFields) sum[field] += part[field]
   for (const [reason, records] of Object.entries(part.lost)) {
     sum.lost[reason as LossReason] = (sum.lost[reason as LossReason] ?? 0) + records
   }

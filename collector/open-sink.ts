@@ -2,23 +2,28 @@ import { compilePatterns } from '../wire/pattern.ts'
 import type { SinkConfig } from './config.ts'
 import { FileSink } from './sinks/file-sink.ts'
 import { LogPath } from './sinks/log-path.ts'
-import type { Sink } from './sinks/sink.ts'
+import type { KeepingSink, Sink } from './sinks/sink.ts'
 import { StdoutSink } from './sinks/stdout-sink.ts'
 
-/** Makes the sink a checked configuration describes. */
-export function openSink(name: string, config: SinkConfig, onTrouble: (message: string) => void): Sink {
-  const patterns = compilePatterns(config.topics)
-  switch (config.type) {
-    case 'file':
-      return new FileSink({
-        name,
-        topics: config.topics,
-        patterns,
-        path: new LogPath(config.path),
-        rotateBytes: config.rotateBytes,
-        onTrouble,
-      })
-    case 'stdout':
-      return new StdoutSink({ name, topics: config.topics, patterns }, process.stdout)
+/** Makes the sinks a checked configuration describes: those that keep what they are given, and those that pass it on. */
+export function openSinks(
+  configs: Readonly<Record<string, SinkConfig>>,
+  onTrouble: (message: string) => void,
+): { readonly keeping: readonly KeepingSink[]; readonly passing: readonly Sink[] } {
+  const keeping: KeepingSink[] = []
+  const passing: Sink[] = []
+  for (const [name, config] of Object.entries(configs)) {
+    const { topics } = config
+    const patterns = compilePatterns(topics)
+    switch (config.type) {
+      case 'file': {
+        const { rotateBytes } = config
+        keeping.push(new FileSink({ name, topics, patterns, path: new LogPath(config.path), rotateBytes, onTrouble }))
+        break
+      }
+      case 'stdout':
+        passing.push(new StdoutSink({ name, topics, patterns }, process.stdout))
+    }
   }
+  return { keeping, passing }
 }

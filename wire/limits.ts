@@ -127,9 +127,6 @@ export const statusTopicsMax = 20_000
 /** Ranges asked of one origin at one time: 16 messages, which its socket can hold unread. The rest waits for the next time. */
 export const askedRangesMax = 4_096
 
-/** Acknowledgements are sent this often while records arrive. An agent's ring holds what is not yet acknowledged. */
-export const acknowledgeEveryMs = 100
-
 /** A link without any sign from the collector for this long is closed and built anew. ZeroMQ gives up some connections for good, silently. */
 export const watchdogSilenceMs = 15_000
 
@@ -181,7 +178,7 @@ export const reconnectMaxMs = 2_000
 export const ingestHighWaterMarkFrames = 16
 
 /** Bytes a sink may hold that are not written yet. Above it the collector refuses frames, which agents keep and send again. */
-export const sinkPendingBytesMax = 33_554_432
+export const sinkPendingBytesMax = 16_777_216
 
 /**
  * Above this the collector takes the next frame only when some of it is written, or after `crowdedPauseMs`: the
@@ -209,3 +206,37 @@ export const drainMaxMs = 5_000
 
 /** The collector's last acknowledgements and frames may stay this long in a socket that is being closed. */
 export const lastWordsMs = 500
+
+/**
+ * One file of the spool: large enough that beginning one costs nothing, small enough that deleting the oldest gives
+ * room in steps. A smaller spool has at least eight.
+ */
+export const spoolSegmentBytes: { readonly min: number; readonly max: number } = { min: 1_048_576, max: 67_108_864 }
+export const spoolSegmentsMin = 8
+
+/** The spool's size unless told otherwise: half an hour at 0.5 MB/s with a sink that is away. */
+export const spoolBytesMaxDefault = 1_073_741_824
+export const spoolBytesMaxMin = 8_388_608
+
+/** Read from the spool at one time. */
+export const spoolReadBytes = 1_048_576
+
+/** A spool that cannot be written is tried again after this, then ever later. */
+export const spoolRetryMs: { readonly first: number; readonly max: number } = { first: 250, max: 5_000 }
+
+/** What waits to be written into the spool. Above it the collector refuses frames: the disk has stopped answering. */
+export const spoolPendingBytesMax = 33_554_432
+
+/** What waits in memory for one sink. Beyond it the sink reads from the spool when it comes to it. */
+export const sinkQueueBytesMax = 16_777_216
+
+/** How often it is written down how far a sink has come. A collector that was killed reads this much again. */
+export const checkpointEveryMs = 1_000
+
+/** Done segments are kept until there is this much of them: by then the kernel has written the files, and syncing them is cheap. */
+export const spoolReleaseBytes = 134_217_728
+
+/** The spool is synced, and what it holds acknowledged, this often while records arrive. */
+export const spoolSyncEveryMs = 200
+/** Longer, and an agent's ring of 8 MiB is full of what waits to be acknowledged. */
+export const spoolSyncEveryMsMax = 10_000

@@ -13,7 +13,7 @@ import { holeGraceMs, holeRecordsMax, rangesPerTopicMax, repairAttemptsMax, repa
 import { type Range, RangeSet } from './range-set.ts'
 
 /** Why a record will never arrive. Closed list; docs/WIRE.md says what each means. */
-export const lossReasons = ['ring_evicted', 'unanswered', 'origin_gone', 'overload', 'transit'] as const
+export const lossReasons = ['ring_evicted', 'unanswered', 'origin_gone', 'overload', 'transit', 'spool_damaged'] as const
 export type LossReason = (typeof lossReasons)[number]
 
 /** How a receiver treats holes. A live tail asks for nothing: `attemptsMax` 0. */
@@ -25,6 +25,16 @@ export interface HolePolicy {
 export const repairingPolicy: HolePolicy = { graceMs: holeGraceMs, attemptsMax: repairAttemptsMax }
 /** Twice the grace: a tail is a second hop behind the collector. */
 export const countingPolicy: HolePolicy = { graceMs: 2 * holeGraceMs, attemptsMax: 0 }
+
+/** What of a {@link StreamLedger} outlives its process. */
+export interface StreamLedgerState {
+  /** Join point, horizon, lead, received, duplicates, late, trail. */
+  readonly numbers: readonly number[]
+  /** Reason, records, reason, records. */
+  readonly lost: readonly (string | number)[]
+  readonly missing: readonly number[]
+  readonly lostRanges: readonly number[]
+}
 
 /** A stretch in which holes were seen at one moment, and when to look at it again. */
 interface Watch {
@@ -51,16 +61,45 @@ export class StreamLedger {
   late = 0
   readonly lost: Map<LossReason, number> = new Map()
   readonly #policy: HolePolicy
+  readonly #onLost: ((range: Range, reason: LossReason) => void) | undefined
   readonly #missing = new RangeSet()
   readonly #lostRanges = new RangeSet()
   #watches: Watch[] = []
   #trail = 0
 
-  constructor(joinAt: number, policy: HolePolicy) {
+  /** @param onLost - Told of every range that is booked as lost. */
+  constructor(joinAt: number, policy: HolePolicy, onLost?: (range: Range, reason: LossReason) => void) {
     this.joinAt = joinAt
     this.horizon = joinAt
     this.lead = joinAt
     this.#policy = policy
+    this.#onLost = onLost
+  }
+
+  /** Everything it knows, to be kept on disk. Ranges are flat: from, to, from, to. */
+  get state(): StreamLedgerState {
+    const { joinAt, horizon, lead, received, duplicates, late } = this
+    return {
+      numbers: [joinAt, horizon, lead, received, duplicates, late, this.#trail],
+      lost: [...this.lost].flat(),
+      missing: flat(this.#missing),
+      lostRanges: flat(this.#lostRanges),
+    }
+  }
+
+  /** Takes over what {@link state} said once; what is missing is watched anew. Only for a ledger that has booked nothing. */
+  restore(state: StreamLedgerState, nowMs: number): void {
+    const [joinAt = 0, horizon = 0, lead = 0, received = 0, duplicates = 0, late = 0, trail = 0] = state.numbers
+    Object.assign(this, { joinAt, horizon, lead, received, duplicates, late })
+    this.#trail = trail
+    for (let i = 0; i + 1 < state.lost.length; i += 2) {
+      const reason = lossReasons.find((known) => known === state.lost[i])
+      if (reason !== undefined) this.lost.set(reason, Number(state.lost[i + 1]))
+    }
+    for (let i = 0; i + 1 < state.missing.length; i += 2) this.#missing.add(state.missing[i] ?? 0, state.missing[i + 1] ?? 0)
+    for (let i = 0; i + 1 < state.lostRanges.length; i += 2) this.#lostRanges.add(state.lostRanges[i] ?? 0, state.lostRanges[i + 1] ?? 0)
+    const { first, last } = this.#missing
+    if (first !== undefined && last !== undefined) this.#watches = [this.#watch(first.from, last.to, nowMs)]
   }
 
   /** Everything below is final. */
@@ -146,6 +185,7 @@ export class StreamLedger {
     for (const part of this.#missing.within(from, to)) {
       this.#missing.remove(part.from, part.to)
       this.#lostRanges.add(part.from, part.to)
+      this.#onLost?.(part, reason)
       records += part.to - part.from
     }
     // Only tells late records from duplicates; the oldest may be forgotten.
@@ -155,6 +195,11 @@ export class StreamLedger {
     }
     if (records > 0) this.lost.set(reason, (this.lost.get(reason) ?? 0) + records)
     return records
+  }
+
+  /** Holes below `end`. */
+  missingBelow(end: number): Range[] {
+    return this.#missing.within(this.joinAt, end)
   }
 
   /** Books every hole as lost: nothing more will come. */
@@ -235,4 +280,10 @@ export class StreamLedger {
     this.late += late
     this.duplicates += records - late
   }
+}
+
+function flat(ranges: RangeSet): number[] {
+  const numbers: number[] = []
+  for (const { from, to } of ranges) numbers.push(from, to)
+  return numbers
 }

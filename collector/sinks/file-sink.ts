@@ -1,13 +1,19 @@
 /** Keeps lines in plain files, byte for byte. Many services at once; a bounded number of open files. */
-import { openFilesMax, sinkCrowdedBytes, sinkFlushMs, sinkPendingBytesMax, sinkWriteBytes } from '../../wire/limits.ts'
+import { readdir, stat } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { openFilesMax, sinkFlushMs, sinkPendingBytesMax, sinkWriteBytes } from '../../wire/limits.ts'
 import type { CompiledPatterns } from '../../wire/pattern.ts'
 import type { Topic } from '../../wire/topic.ts'
-import { LogFile } from './log-file.ts'
+import type { FilePlace, SinkPlace } from '../spool/spool-bodies.ts'
+import { identityOf, LogFile, nameParts, rotationOf } from './log-file.ts'
 import type { LogPath } from './log-path.ts'
-import type { Sink, SinkStatus } from './sink.ts'
+import type { Entry, KeepingSink, KeepingSinkEvents, SinkStatus } from './sink.ts'
+import { WrittenTail } from './written-tail.ts'
 
 const retryFirstMs = 100
 const retryMaxMs = 5_000
+/** A timer may come a little before its time by the other clock. */
+const timerEarlyMs = 2
 /** Files written at the same time. Node's pool has four threads; a few more keep them busy. */
 const writersMax = 8
 /** What one file that cannot be written may hold back, so that it does not use up what the others need. */
@@ -29,18 +35,29 @@ interface Failure {
   readonly retryAtMs: number
 }
 
-export class FileSink implements Sink {
+/** Where a file goes on after a restart. */
+interface Resume {
+  readonly position: number
+  readonly skip: number
+  readonly tail: WrittenTail | undefined
+}
+
+export class FileSink implements KeepingSink {
   readonly name: string
   readonly patterns: CompiledPatterns
-  readonly isKeeping = true
+  events: KeepingSinkEvents = { done() {}, moved() {}, note: async () => undefined, oldest: () => 0 }
   readonly #options: FileSinkOptions
   readonly #files = new Map<string, LogFile>()
   readonly #dirty = new Set<LogFile>()
   readonly #failing = new Map<LogFile, Failure>()
+  /** Files that hold as much as they may and cannot be written, and the first position they were not given. */
+  readonly #missed = new Map<LogFile, number>()
+  readonly #stuckAgain = new Set<LogFile>()
+  /** Files an earlier run wrote to and this one has not opened yet. */
+  readonly #resumes = new Map<string, Resume>()
   /** Flushes that wait for their turn; whatever is appended before it comes is written with it. */
   readonly #queued = new Map<LogFile, Promise<boolean>>()
   readonly #turns: (() => void)[] = []
-  readonly #waiting: (() => void)[] = []
   #writers = 0
   #pendingBytes = 0
   #written = 0
@@ -53,18 +70,58 @@ export class FileSink implements Sink {
     this.#options = options
   }
 
-  isFullFor(topic: Topic): boolean {
-    if (this.#pendingBytes >= sinkPendingBytesMax) return true
-    if (this.#failing.size === 0) return false
-    const file = this.#files.get(this.#options.path.of(topic, Date.now()))
-    return file !== undefined && this.#failing.has(file) && file.pendingBytes >= failingPendingBytesMax
+  get isFull(): boolean {
+    return this.#pendingBytes >= sinkPendingBytesMax
   }
 
-  write(topic: Topic, lines: Buffer, count: number): void {
-    const file = this.#file(this.#options.path.of(topic, Date.now()))
-    file.append(topic, lines, count)
+  isFullFor(topic: Topic): boolean {
+    if (this.isFull) return true
+    if (this.#failing.size === 0) return false
+    const file = this.#files.get(this.#options.path.of(topic, Date.now()))
+    return file !== undefined && this.#cannotTake(file)
+  }
+
+  get pendingBytes(): number {
+    return this.#pendingBytes
+  }
+
+  /** What waits to be written, less what cannot be: one bad file would slow down every other for as long as it is bad. */
+  get movingBytes(): number {
+    let bytes = this.#pendingBytes
+    for (const file of this.#failing.keys()) bytes -= file.pendingBytes
+    return bytes
+  }
+
+  get lowest(): number {
+    let lowest = Number.POSITIVE_INFINITY
+    for (const file of this.#dirty) lowest = Math.min(lowest, file.lowest)
+    for (const position of this.#missed.values()) lowest = Math.min(lowest, position)
+    return lowest
+  }
+
+  write(entry: Entry): void {
+    const file = this.#file(this.#options.path.of(entry.topic, entry.receivedAtMs))
+    // What is nowhere else is held, however much that is: the collector takes no more of it.
+    if (!entry.isSpooled || !(this.#missed.has(file) || this.#cannotTake(file))) this.#append(file, entry)
+    else if (!this.#missed.has(file)) this.#missed.set(file, entry.position)
+  }
+
+  #cannotTake(file: LogFile): boolean {
+    return this.#failing.has(file) && file.pendingBytes >= failingPendingBytesMax
+  }
+
+  #append(file: LogFile, entry: Entry): void {
+    const resume = this.#resumes.get(file.path)
+    let skip = 0
+    if (resume !== undefined) {
+      // What stands before its place is in the file.
+      if (entry.position < resume.position) return this.events.done(entry)
+      if (entry.position === resume.position) skip = resume.skip
+      this.#resumes.delete(file.path)
+    }
+    file.append(entry, skip)
     file.usedAtMs = performance.now()
-    this.#pendingBytes += lines.length
+    this.#pendingBytes += entry.lines.length - skip
     this.#dirty.add(file)
     if (file.pendingBytes >= sinkWriteBytes && !file.isWriting && !this.#failing.has(file)) void this.#flushFile(file)
     else this.#timer ??= setTimeout(() => this.#flushDirty(), sinkFlushMs)
@@ -73,33 +130,63 @@ export class FileSink implements Sink {
   #file(path: string): LogFile {
     let file = this.#files.get(path)
     if (file === undefined) {
-      file = new LogFile(path, this.#options.rotateBytes, (bytes, records) => this.#wrote(bytes, records))
+      const events = {
+        wrote: (bytes: number) => {
+          this.#pendingBytes -= bytes
+        },
+        done: (entry: Entry) => {
+          this.#written += entry.count
+          this.events.done(entry)
+        },
+        note: (place: FilePlace) => this.events.note([place]),
+        oldest: () => this.events.oldest(),
+      }
+      file = new LogFile(path, this.#options.rotateBytes, events, this.#resumes.get(path)?.tail)
       this.#files.set(path, file)
     }
     return file
   }
 
-  #wrote(bytes: number, records: number): void {
-    this.#pendingBytes -= bytes
-    this.#written += records
-    this.#letOn()
+  // ── what a stuck file has missed ──
+
+  get missedFrom(): number | undefined {
+    let from: number | undefined
+    for (const [file, position] of this.#missed) if (!this.#cannotTake(file) && (from === undefined || position < from)) from = position
+    return from
   }
 
-  #letOn(): void {
-    if (this.#waiting.length > 0 && this.#crowdingBytes < sinkCrowdedBytes) for (const resolve of this.#waiting.splice(0)) resolve()
+  beginMissed(): void {
+    this.#stuckAgain.clear()
   }
 
-  roomier(): Promise<void> | undefined {
-    if (this.#crowdingBytes < sinkCrowdedBytes) return undefined
-    return new Promise((resolve) => this.#waiting.push(resolve))
+  writeMissed(entry: Entry): void {
+    const file = this.#file(this.#options.path.of(entry.topic, entry.receivedAtMs))
+    const from = this.#missed.get(file)
+    if (from === undefined || entry.position < from || this.#stuckAgain.has(file)) return
+    if (this.#cannotTake(file)) {
+      // What follows must wait for this.
+      this.#stuckAgain.add(file)
+      return
+    }
+    this.#append(file, entry)
+    this.#missed.set(file, entry.end)
   }
 
-  /** What waits to be written, less what cannot be: one bad file would slow down every other for as long as it is bad. */
-  get #crowdingBytes(): number {
-    let bytes = this.#pendingBytes
-    for (const file of this.#failing.keys()) bytes -= file.pendingBytes
-    return bytes
+  caughtUp(position: number): void {
+    for (const [file, from] of this.#missed) if (!this.#stuckAgain.has(file) && from <= position) this.#missed.delete(file)
   }
+
+  hasMissed(entry: Pick<Entry, 'position' | 'topic' | 'receivedAtMs'>): boolean {
+    if (this.#missed.size === 0) return false
+    const file = this.#files.get(this.#options.path.of(entry.topic, entry.receivedAtMs))
+    return file !== undefined && entry.position >= (this.#missed.get(file) ?? Number.POSITIVE_INFINITY)
+  }
+
+  forgetBefore(end: number): void {
+    for (const [file, from] of this.#missed) if (from < end) this.#missed.set(file, end)
+  }
+
+  // ── writing ──
 
   #flushDirty(): void {
     this.#timer = undefined
@@ -145,16 +232,18 @@ export class FileSink implements Sink {
     }
     if (this.#failing.delete(file) && this.#failing.size === 0) this.#options.onTrouble(`sink ${this.name}: writing again`)
     if (file.pendingBytes === 0) this.#dirty.delete(file)
+    this.events.moved()
     return true
   }
 
   #failed(file: LogFile, message: string, before: Failure | undefined): void {
     if (this.#failing.size === 0) {
-      this.#options.onTrouble(`sink ${this.name}: ${message}; it keeps trying, agents hold what it cannot take`)
+      this.#options.onTrouble(`sink ${this.name}: ${message}; it keeps trying, the spool holds what it cannot take`)
     }
     const delayMs = before === undefined ? retryFirstMs : Math.min(2 * before.delayMs, retryMaxMs)
     this.#failing.set(file, { message, delayMs, retryAtMs: performance.now() + delayMs })
-    this.#letOn()
+    if (!this.#isClosing) setTimeout(() => void this.#flushFile(file), delayMs + timerEarlyMs).unref()
+    this.events.moved()
   }
 
   /** Closes the files that took lines least recently, so that with one more per writer no more than allowed are open. */
@@ -165,19 +254,45 @@ export class FileSink implements Sink {
     open.sort((a, b) => a.usedAtMs - b.usedAtMs)
     for (const file of open.filter(({ isWriting }) => !isWriting).slice(0, surplus)) {
       if (file.isWriting) continue
-      if (file.isIdle && this.#files.get(file.path) === file) this.#files.delete(file.path)
+      if (file.isIdle && !file.hasMoved && this.#files.get(file.path) === file) this.#files.delete(file.path)
       await file.close()
     }
   }
 
-  async flush(): Promise<ReadonlySet<Topic>> {
-    const stuck = new Set<Topic>()
-    await Promise.all(
-      [...this.#dirty].map(async (file) => {
-        if (!(await this.#flushFile(file))) for (const topic of file.topics) stuck.add(topic)
-      }),
-    )
-    return stuck
+  // ── places ──
+
+  takeMoved(): SinkPlace['files'] {
+    const places: FilePlace[] = []
+    for (const file of this.#files.values()) {
+      if (!file.hasMoved) continue
+      file.hasMoved = false
+      if (file.place !== undefined) places.push(file.place)
+    }
+    return places
+  }
+
+  async sync(): Promise<void> {
+    for (const file of this.#files.values()) await file.sync()
+  }
+
+  async restore(places: readonly SinkPlace[], oldest: number): Promise<number> {
+    const last = places.at(-1)
+    let start = last?.position ?? oldest
+    const byPath = new Map<string, FilePlace[]>()
+    for (const { files } of places) {
+      for (const file of files) {
+        const known = byPath.get(file.path)
+        if (known === undefined) byPath.set(file.path, [file])
+        else known.push(file)
+      }
+    }
+    for (const [path, known] of byPath) {
+      const resume = await resumeOf(path, known)
+      this.#resumes.set(path, resume)
+      // An older place than the last: what came behind it did not reach the disk.
+      if (resume.position < start && resume.position < (known.at(-1)?.position ?? 0)) start = resume.position
+    }
+    return Math.max(start, oldest)
   }
 
   reopen(): void {
@@ -204,8 +319,36 @@ export class FileSink implements Sink {
     const deadline = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, deadlineMs)
     })
-    await Promise.race([this.flush(), deadline])
+    await Promise.race([Promise.all([...this.#dirty].map((file) => this.#flushFile(file))), deadline])
     clearTimeout(timer)
     for (const file of this.#files.values()) if (!file.isWriting) await file.close()
   }
+}
+
+/** Finds the file of the newest place that is still true of one; without any, everything is written from the oldest on. */
+async function resumeOf(path: string, places: readonly FilePlace[]): Promise<Resume> {
+  for (const place of places.toReversed()) {
+    const found = await findFile(path, place)
+    if (found !== undefined) return { position: place.position, skip: place.skip, tail: new WrittenTail(found, place) }
+  }
+  const [oldest] = places
+  return { position: oldest?.position ?? 0, skip: oldest?.skip ?? 0, tail: undefined }
+}
+
+/** Where the file of a place is now: under its name, or under that of one of its rotations. */
+async function findFile(path: string, { identity, size }: FilePlace): Promise<string | undefined> {
+  const is = async (candidate: string): Promise<'it' | 'long enough' | undefined> => {
+    const found = await stat(candidate).catch(() => undefined)
+    if (!found?.isFile() || found.size < size) return undefined
+    return identityOf(found) === identity ? 'it' : 'long enough'
+  }
+  const plain = await is(path)
+  if (plain === 'it') return path
+  for (const name of await readdir(dirname(path)).catch(() => [])) {
+    if (rotationOf(name, nameParts(path)) === undefined) continue
+    const rotated = join(dirname(path), name)
+    if ((await is(rotated)) === 'it') return rotated
+  }
+  // Copied here from another disk, perhaps: the same lines under another number. What stands there decides.
+  return plain === undefined ? undefined : path
 }

@@ -1,48 +1,73 @@
 /**
  * One file of lines: appended in large writes, whole lines only, rotated by size. One write is under way at a time.
  *
- * Opened without following links and only if it is a plain file. A line left torn by a crash is cut off first: it was
- * never acknowledged, so its origin sends it again.
+ * Opened without following links and only if it is a plain file. Before the first byte goes into a file its place is
+ * written down; after a restart what comes again is compared with what stands behind that place, and only what is not
+ * there yet is written. A torn line that is not ours to continue is cut off.
  */
 import { constants } from 'node:fs'
 import { type FileHandle, mkdir, open, readdir, rename } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
+import { Fifo } from '../../wire/fifo.ts'
 import { recordBytesMax } from '../../wire/limits.ts'
-import type { Topic } from '../../wire/topic.ts'
+import { crashPoints } from '../spool/crash-points.ts'
+import type { FilePlace } from '../spool/spool-bodies.ts'
+import { dropBytes, WriteBuffer, writeFully } from '../write-buffer.ts'
+import type { Entry } from './sink.ts'
+import type { WrittenTail } from './written-tail.ts'
 
 const lineFeed = 10
-/** Bodies below this are copied together; larger ones are written from where they were received. */
-const copyBelowBytes = 8_192
-const chunkBytes = 65_536
 /** A torn line is at most a record without its LF; one byte more shows the LF before it. */
 const tornSearchBytes = recordBytesMax + 1
 const fileMode = 0o640
 const folderMode = 0o750
 
+export interface LogFileEvents {
+  /** Bytes that waited are in the file. */
+  wrote(bytes: number): void
+  done(entry: Entry): void
+  note(place: FilePlace): Promise<void>
+  /** Places written down before this position are forgotten. */
+  oldest(): number
+}
+
+interface Waiting {
+  readonly entry: Entry
+  /** Bytes of it that are not written yet. */
+  left: number
+}
+
 export class LogFile {
   readonly path: string
   /** When it last took lines; the least recent is closed first. */
   usedAtMs = 0
-  /** Topics of the lines that are not written yet. */
-  readonly topics: Set<Topic> = new Set()
+  /** Written to since the last time somebody asked. */
+  hasMoved = false
   readonly #rotateBytes: number
-  readonly #onWritten: (bytes: number, records: number) => void
+  readonly #events: LogFileEvents
+  readonly #buffer = new WriteBuffer()
+  readonly #waiting = new Fifo<Waiting>()
   #appendedBytes = 0
   #writtenBytes = 0
-  #pendingRecords = 0
-  #chunks: Buffer[] = []
-  #chunkFilled = 0
-  #chunk: Buffer | undefined
+  /** Written to and not made durable. */
+  #isUnsynced = false
   #handle: FileHandle | undefined
+  #identity = ''
   #size = 0
+  /** Position behind the last entry it was given. */
+  #end = 0
+  /** What an earlier run may have written already. */
+  #tail: WrittenTail | undefined
+  #notedIdentity = ''
+  #notedAt = -1
   #writing: Promise<void> | undefined
   #mustReopen = false
 
-  /** @param onWritten - Told what has reached the file: bytes as they go, records once their write is complete. */
-  constructor(path: string, rotateBytes: number, onWritten: (bytes: number, records: number) => void) {
+  constructor(path: string, rotateBytes: number, events: LogFileEvents, tail?: WrittenTail) {
     this.path = path
     this.#rotateBytes = rotateBytes
-    this.#onWritten = onWritten
+    this.#events = events
+    this.#tail = tail
   }
 
   get pendingBytes(): number {
@@ -58,31 +83,35 @@ export class LogFile {
   }
 
   get isIdle(): boolean {
-    return !this.isWriting && this.pendingBytes === 0
+    return !this.isWriting && this.pendingBytes === 0 && this.#tail === undefined && !this.#isUnsynced
   }
 
-  append(topic: Topic, lines: Buffer, count: number): void {
-    this.topics.add(topic)
+  /** Position of the first entry it has not written; infinite when it has written all. */
+  get lowest(): number {
+    return this.#waiting.peek()?.entry.position ?? Number.POSITIVE_INFINITY
+  }
+
+  /** Takes the lines of an entry from its `skip`-th byte on. */
+  append(entry: Entry, skip = 0): void {
+    const lines = skip === 0 ? entry.lines : entry.lines.subarray(skip)
+    this.#end = entry.end
     this.#appendedBytes += lines.length
-    this.#pendingRecords += count
-    if (lines.length >= copyBelowBytes) {
-      this.#sealChunk()
-      this.#chunks.push(lines)
-      return
-    }
-    if (this.#chunk === undefined || this.#chunkFilled + lines.length > this.#chunk.length) {
-      this.#sealChunk()
-      // A small one first: thousands of services may each write one line.
-      this.#chunk = Buffer.allocUnsafeSlow(this.#chunks.length === 0 ? copyBelowBytes : chunkBytes)
-    }
-    lines.copy(this.#chunk, this.#chunkFilled)
-    this.#chunkFilled += lines.length
+    this.#waiting.push({ entry, left: lines.length })
+    this.#buffer.push(lines)
   }
 
-  #sealChunk(): void {
-    if (this.#chunk !== undefined && this.#chunkFilled > 0) this.#chunks.push(this.#chunk.subarray(0, this.#chunkFilled))
-    this.#chunk = undefined
-    this.#chunkFilled = 0
+  /** Where it stands; undefined before it has been opened. */
+  get place(): FilePlace | undefined {
+    const { identity, size } = this.#tail ?? { identity: this.#identity, size: this.#size }
+    if (identity === '') return undefined
+    const first = this.#waiting.peek()
+    return {
+      path: this.path,
+      identity,
+      size,
+      position: first?.entry.position ?? this.#end,
+      skip: first === undefined ? 0 : first.entry.lines.length - first.left,
+    }
   }
 
   /** Writes what was appended before the call. Rejects when it cannot be written; it stays pending then. */
@@ -97,11 +126,10 @@ export class LogFile {
   }
 
   async #writeAll(): Promise<void> {
-    this.#sealChunk()
-    const records = this.#pendingRecords
-    let chunks = this.#chunks
-    this.#chunks = []
+    const waiting = [...this.#waiting]
+    let chunks = this.#buffer.take()
     try {
+      if (this.#tail !== undefined) chunks = dropBytes(chunks, await this.#passWritten(waiting))
       while (chunks.length > 0) {
         const handle = await this.#opened()
         const { now, later } = splitAt(chunks, this.#rotateBytes - this.#size, this.#size === 0)
@@ -109,20 +137,56 @@ export class LogFile {
           const { written, error } = await writeFully(handle, now)
           const kept = error === undefined ? written : await this.#cutBack(handle, now, written)
           this.#size += kept
-          this.#writtenBytes += kept
-          this.#onWritten(kept, 0)
+          this.hasMoved = true
+          this.#isUnsynced = true
+          this.#settle(kept)
           chunks = [...dropBytes(now, kept), ...later]
           if (error !== undefined) throw error
         } else chunks = later
         if (chunks.length > 0 && this.#size > 0) await this.#rotate()
       }
-      this.#pendingRecords -= records
-      if (this.pendingBytes === 0) this.topics.clear()
-      this.#onWritten(0, records)
     } catch (error) {
-      this.#chunks = [...chunks, ...this.#chunks]
+      this.#buffer.putBack(chunks)
       throw error
     }
+  }
+
+  /** Bytes are where they belong. */
+  #settle(bytes: number): void {
+    this.#writtenBytes += bytes
+    let left = bytes
+    for (let first = this.#waiting.peek(); first !== undefined && first.left <= left; first = this.#waiting.peek()) {
+      left -= first.left
+      first.left = 0
+      this.#waiting.shift()
+      this.#events.done(first.entry)
+    }
+    const first = this.#waiting.peek()
+    if (first !== undefined) first.left -= left
+    this.#events.wrote(bytes)
+  }
+
+  /** Passes over what an earlier run wrote before it was killed. Returns its bytes. */
+  async #passWritten(waiting: readonly Waiting[]): Promise<number> {
+    let passed = 0
+    for (const { entry, left } of waiting) {
+      if (this.#tail === undefined) break
+      const lines = entry.lines.subarray(entry.lines.length - left)
+      const { written, isEnd, isTorn } = await this.#tail.pass(lines)
+      passed += written
+      if (!isEnd) continue
+      this.#identity = this.#tail.identity
+      this.#size = this.#tail.size
+      this.#tail = undefined
+      // What stands there is not ours to continue.
+      if (isTorn) await this.close()
+      break
+    }
+    if (passed > 0) {
+      this.hasMoved = true
+      this.#settle(passed)
+    }
+    return passed
   }
 
   /** Takes back the part of a line that a full disk let through. Returns the bytes that stay. */
@@ -139,7 +203,10 @@ export class LogFile {
     if (this.#handle !== undefined) {
       const { nlink, size } = await this.#handle.stat()
       this.#size = size
-      if (nlink > 0) return this.#handle
+      if (nlink > 0) {
+        await this.#note()
+        return this.#handle
+      }
       // Somebody deleted it: what went on being written there, nobody would ever read.
       await this.close()
     }
@@ -149,28 +216,42 @@ export class LogFile {
     try {
       const stat = await handle.stat()
       if (!stat.isFile()) throw new Error(`${this.path} is not a plain file`)
-      this.#size = await cutTornLine(handle, stat.size)
+      this.#identity = identityOf(stat)
+      this.#size = this.#waitsInMidLine ? stat.size : await cutTornLine(handle, stat.size)
     } catch (error) {
       await handle.close()
       throw error
     }
     this.#handle = handle
+    await this.#note()
     return handle
+  }
+
+  /** What comes next continues a line that stands there. */
+  get #waitsInMidLine(): boolean {
+    const first = this.#waiting.peek()
+    const at = first === undefined ? 0 : first.entry.lines.length - first.left
+    return at > 0 && first?.entry.lines[at - 1] !== lineFeed
+  }
+
+  async #note(): Promise<void> {
+    if (this.#notedIdentity === this.#identity && this.#notedAt >= this.#events.oldest()) return
+    const { place } = this
+    if (place === undefined) return
+    await this.#events.note(place)
+    this.#notedIdentity = place.identity
+    this.#notedAt = place.position
   }
 
   /** `name.ndjson` becomes `name.N.ndjson` with the next free N, so the newest lines are always under the plain name. */
   async #rotate(): Promise<void> {
+    await this.sync()
     await this.close()
-    const file = basename(this.path)
-    const dot = file.lastIndexOf('.')
-    const [stem, suffix] = dot > 0 ? [file.slice(0, dot), file.slice(dot)] : [file, '']
+    const { stem, suffix } = nameParts(this.path)
     let last = 0
-    for (const name of await readdir(dirname(this.path))) {
-      if (!name.startsWith(`${stem}.`) || !name.endsWith(suffix)) continue
-      const number = name.slice(stem.length + 1, name.length - suffix.length)
-      if (/^\d{1,9}$/.test(number)) last = Math.max(last, Number(number))
-    }
+    for (const name of await readdir(dirname(this.path))) last = Math.max(last, rotationOf(name, { stem, suffix }) ?? 0)
     await rename(this.path, join(dirname(this.path), `${stem}.${last + 1}${suffix}`))
+    crashPoints.reached('in-rotation')
     this.#size = 0
   }
 
@@ -179,12 +260,50 @@ export class LogFile {
     this.#mustReopen = true
   }
 
+  /** Makes durable what was written before the call. */
+  async sync(): Promise<void> {
+    if (!this.#isUnsynced) return
+    this.#isUnsynced = false
+    try {
+      if (this.#handle !== undefined) return await this.#handle.datasync()
+      const handle = await open(this.path, constants.O_RDONLY | constants.O_NOFOLLOW)
+      await handle.datasync().finally(() => handle.close())
+    } catch (error) {
+      // Moved away or deleted: it is out of reach, and not ours any more.
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
+      this.#isUnsynced = true
+      throw error
+    }
+  }
+
   /** Closes the file; the next write opens it again. Only to be called while no write is under way. */
   async close(): Promise<void> {
     const handle = this.#handle
     this.#handle = undefined
     await handle?.close()
   }
+}
+
+export function identityOf(stat: { readonly dev: number; readonly ino: number }): string {
+  return `${stat.dev}:${stat.ino}`
+}
+
+export interface NameParts {
+  readonly stem: string
+  readonly suffix: string
+}
+
+export function nameParts(path: string): NameParts {
+  const file = basename(path)
+  const dot = file.lastIndexOf('.')
+  return dot > 0 ? { stem: file.slice(0, dot), suffix: file.slice(dot) } : { stem: file, suffix: '' }
+}
+
+/** The N of `name.N.ndjson`. */
+export function rotationOf(name: string, { stem, suffix }: NameParts): number | undefined {
+  if (!name.startsWith(`${stem}.`) || !name.endsWith(suffix)) return undefined
+  const number = name.slice(stem.length + 1, name.length - suffix.length)
+  return /^\d{1,9}$/.test(number) ? Number(number) : undefined
 }
 
 /** Splits whole lines so that `now` fits into `room`; at least one line when the file is empty. */
@@ -205,22 +324,6 @@ function splitAt(chunks: readonly Buffer[], room: number, isEmpty: boolean): { n
   return { now, later: [] }
 }
 
-/** Writes until everything is written or an error comes; says how much was. */
-async function writeFully(handle: FileHandle, chunks: readonly Buffer[]): Promise<{ written: number; error: unknown }> {
-  let written = 0
-  let left = [...chunks]
-  try {
-    while (left.length > 0) {
-      const { bytesWritten } = await handle.writev(left)
-      written += bytesWritten
-      left = dropBytes(left, bytesWritten)
-    }
-    return { written, error: undefined }
-  } catch (error) {
-    return { written, error }
-  }
-}
-
 /** How many of the first `bytes` bytes end with a line. */
 function wholeLineBytes(chunks: readonly Buffer[], bytes: number): number {
   let whole = 0
@@ -232,19 +335,6 @@ function wholeLineBytes(chunks: readonly Buffer[], bytes: number): number {
     if (start >= bytes) break
   }
   return whole
-}
-
-function dropBytes(chunks: readonly Buffer[], bytes: number): Buffer[] {
-  let skip = bytes
-  const left: Buffer[] = []
-  for (const chunk of chunks) {
-    if (skip >= chunk.length) skip -= chunk.length
-    else {
-      left.push(skip > 0 ? chunk.subarray(skip) : chunk)
-      skip = 0
-    }
-  }
-  return left
 }
 
 /** Cuts what follows the last LF. Returns the size that is left. */

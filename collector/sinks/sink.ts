@@ -1,6 +1,7 @@
 /** Where records go. A sink takes them without waiting and writes them in its own time. */
 import type { CompiledPatterns } from '../../wire/pattern.ts'
 import type { Topic } from '../../wire/topic.ts'
+import type { SinkPlace } from '../spool/spool-bodies.ts'
 
 export interface SinkStatus {
   readonly type: string
@@ -15,30 +16,73 @@ export interface SinkStatus {
   readonly where: string
 }
 
+/** Lines of one frame on their way to the sinks. */
+export interface Entry {
+  /** Where it stands in the spool, and the position behind it. Both the same when it is not spooled. */
+  readonly position: number
+  readonly end: number
+  readonly topic: Topic
+  /** Each ended by LF. A view into a received frame; not written to, held until it is done with. */
+  readonly lines: Buffer
+  readonly count: number
+  /** Unix ms. */
+  readonly receivedAtMs: number
+  /** False when it is nowhere but in memory. */
+  isSpooled: boolean
+}
+
 export interface Sink {
   readonly name: string
   readonly patterns: CompiledPatterns
-  /** Whether an acknowledgement waits for this sink. */
-  readonly isKeeping: boolean
-  /** Whether it has as much as it may hold of a topic; a keeping sink must not be offered more of it then. */
-  isFullFor(topic: Topic): boolean
-  /** Resolves when it holds little enough that more is welcome; undefined when it does already. */
-  roomier(): Promise<void> | undefined
-  /**
-   * Takes whole lines. Never waits.
-   *
-   * @param lines - Each ended by LF. A view into a received frame; not written to, held until it is on disk.
-   */
-  write(topic: Topic, lines: Buffer, count: number): void
-  /**
-   * Writes what was taken before.
-   *
-   * @returns Topics of which something could not be written. It stays, and is tried again with a later flush.
-   */
-  flush(): Promise<ReadonlySet<Topic>>
+  /** Takes whole lines. Never waits. */
+  write(entry: Entry): void
   /** Opens its files anew, after somebody moved them. */
   reopen(): void
   status(): SinkStatus
   /** Tries once more to write what it holds, for at most `deadlineMs`, and closes. */
   close(deadlineMs: number): Promise<void>
+}
+
+export interface KeepingSinkEvents {
+  /** Every line of an entry is where it belongs. */
+  done(entry: Entry): void
+  /** There is room for more, or something that was stuck moves again. */
+  moved(): void
+  /** Writes down how far a file is before the first byte goes there; resolves when that is on its way to the disk. */
+  note(files: SinkPlace['files']): Promise<void>
+  /** Oldest position that is still spooled: what was written down before it is forgotten. */
+  oldest(): number
+}
+
+/** A sink whose records wait in the spool until they are done: after a restart it goes on where it was. */
+export interface KeepingSink extends Sink {
+  /** Set once, before the first write. */
+  events: KeepingSinkEvents
+  /** Whether it holds as much as it may. Nothing is written to it then. */
+  readonly isFull: boolean
+  /** Whether something of a topic cannot be written now, and no more of it can be held. */
+  isFullFor(topic: Topic): boolean
+  readonly pendingBytes: number
+  /** What waits and will be written soon; not what cannot be written now. */
+  readonly movingBytes: number
+  /** Lowest position of what was given to it and is not done; infinite when all is. */
+  readonly lowest: number
+  /** Files that could not take what was theirs and can again, and the first position they have not been given. */
+  readonly missedFrom: number | undefined
+  /** Entries from {@link missedFrom} on follow. */
+  beginMissed(): void
+  /** Like `write`, for entries it may have missed: takes what belongs to a file that missed it. */
+  writeMissed(entry: Entry): void
+  /** Everything before `position` has been offered with {@link writeMissed}. */
+  caughtUp(position: number): void
+  /** Whether an entry it was once offered is still owed to a file that was stuck. */
+  hasMissed(entry: Pick<Entry, 'position' | 'topic' | 'receivedAtMs'>): boolean
+  /** What is before `end` is gone from the spool. */
+  forgetBefore(end: number): void
+  /** Places of files that moved since the last call. */
+  takeMoved(): SinkPlace['files']
+  /** Makes durable what was written. Returns once the disk has it; throws when it has not. */
+  sync(): Promise<void>
+  /** Takes up what an earlier run wrote down, oldest first. Returns where to go on reading. */
+  restore(places: readonly SinkPlace[], oldest: number): Promise<number>
 }

@@ -1,8 +1,7 @@
 /** Lines to standard output. A reader that stops or leaves never holds up the collector: what it misses is counted. */
 import type { Writable } from 'node:stream'
 import type { CompiledPatterns } from '../../wire/pattern.ts'
-import type { Topic } from '../../wire/topic.ts'
-import type { Sink, SinkStatus } from './sink.ts'
+import type { Entry, Sink, SinkStatus } from './sink.ts'
 
 const pendingBytesMax = 4_194_304
 /** A reader that has stopped for good is not waited for longer than this at the end. */
@@ -11,7 +10,6 @@ const lastWriteMs = 1_000
 export class StdoutSink implements Sink {
   readonly name: string
   readonly patterns: CompiledPatterns
-  readonly isKeeping = false
   readonly #topics: readonly string[]
   readonly #out: Writable
   #written = 0
@@ -28,15 +26,7 @@ export class StdoutSink implements Sink {
     })
   }
 
-  isFullFor(): boolean {
-    return false
-  }
-
-  roomier(): undefined {
-    return undefined
-  }
-
-  write(_topic: Topic, lines: Buffer, count: number): void {
+  write({ lines, count }: Entry): void {
     if (this.#error !== undefined || this.#out.writableLength + lines.length > pendingBytesMax) {
       this.#dropped += count
       return
@@ -46,10 +36,6 @@ export class StdoutSink implements Sink {
       if (error) this.#dropped += count
       else this.#written += count
     })
-  }
-
-  async flush(): Promise<ReadonlySet<Topic>> {
-    return new Set()
   }
 
   reopen(): void {}

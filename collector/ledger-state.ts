@@ -1,0 +1,112 @@
+/** The books as they are kept in the spool: MessagePack of `[origins, retired]`, written at the head of every segment. */
+import { asCount, asMap, type WireMap, type WireValue } from '../wire/msgpack.ts'
+import { isTopic } from '../wire/topic.ts'
+import type { Ledger, OriginBook, TopicBook } from './ledger.ts'
+
+const originStates = ['live', 'silent', 'finished', 'unclean'] as const
+const totalFields = ['accepted', 'delivered', 'inFlight', 'received', 'spooled', 'notDurable', 'expired', 'rejected', 'pending'] as const
+
+/** @param sinks - Names of the keeping sinks, in the order the books have them. */
+export function ledgerState(ledger: Ledger, sinks: readonly string[]): WireValue {
+  const { totals, asides } = ledger.retired
+  return {
+    sinks: [...sinks],
+    retired: { ...totals, ...asides },
+    origins: [...ledger.origins.values()].map((origin) => ({
+      origin: origin.origin,
+      who: origin.who === undefined ? null : { ...origin.who },
+      state: origin.state,
+      everyMs: origin.everyMs,
+      isGivenUp: origin.isGivenUp,
+      topics: [...origin.topics.values()].map(topicState),
+    })),
+  }
+}
+
+function topicState(book: TopicBook): WireValue {
+  const { numbers, lost, missing, lostRanges } = book.ledger.state
+  return {
+    topic: book.topic,
+    numbers: [...numbers],
+    lost: [...lost],
+    missing: [...missing],
+    lostRanges: [...lostRanges],
+    counts: [book.spooled, book.notDurable, book.acknowledged, book.kept, book.onDemand, book.filteredAtOrigin, book.shedAtOrigin],
+    isProvisional: book.isProvisional,
+    sinks: book.sinks.map(({ expired, rejected }) => [expired, rejected]),
+  }
+}
+
+/** Puts the books back. What a sink has not done yet is not in them: the caller counts it in the spool. */
+export function restoreLedger(ledger: Ledger, state: WireMap, sinks: readonly string[], nowMs: number): void {
+  const sinksThen = asArray(state['sinks'])
+  const indexThen = sinks.map((name) => sinksThen.indexOf(name))
+  const retired = asMap(state['retired']) ?? {}
+  for (const field of totalFields) ledger.retired.totals[field] = asCount(retired[field]) ?? 0
+  for (const [reason, records] of Object.entries(asMap(retired['lost']) ?? {}))
+    Object.assign(ledger.retired.totals.lost, { [reason]: records })
+  ledger.retired.asides.filtered = asCount(retired['filtered']) ?? 0
+  ledger.retired.asides.duplicates = asCount(retired['duplicates']) ?? 0
+  for (const value of asArray(state['origins'])) {
+    const origin = asMap(value)
+    const name = origin?.['origin']
+    if (origin === undefined || typeof name !== 'string') continue
+    const book = ledger.restoreOrigin(name, originFields(origin), nowMs)
+    for (const topic of asArray(origin['topics'])) if (book !== undefined) restoreTopic(ledger, book, asMap(topic) ?? {}, indexThen, nowMs)
+  }
+}
+
+function originFields(origin: WireMap): Pick<OriginBook, 'who' | 'state' | 'everyMs' | 'isGivenUp'> {
+  const who = asMap(origin['who'])
+  return {
+    who:
+      who === undefined
+        ? undefined
+        : {
+            service: String(who['service']),
+            host: String(who['host']),
+            pid: asCount(who['pid']) ?? 0,
+            node: String(who['node']),
+            version: String(who['version']),
+          },
+    state: originStates.find((state) => state === origin['state']) ?? 'silent',
+    everyMs: asCount(origin['everyMs']) ?? 0,
+    isGivenUp: origin['isGivenUp'] === true,
+  }
+}
+
+function restoreTopic(ledger: Ledger, origin: OriginBook, state: WireMap, indexThen: readonly number[], nowMs: number): void {
+  const { topic } = state
+  if (typeof topic !== 'string' || !isTopic(topic)) return
+  const restore = (book: TopicBook) => {
+    book.ledger.restore(
+      {
+        numbers: counts(state['numbers']),
+        lost: asArray(state['lost']).filter((value) => typeof value === 'string' || typeof value === 'number'),
+        missing: counts(state['missing']),
+        lostRanges: counts(state['lostRanges']),
+      },
+      nowMs,
+    )
+    const [spooled = 0, notDurable = 0, acknowledged = 0, kept = 0, onDemand = 0, filteredAtOrigin = 0, shedAtOrigin = 0] = counts(
+      state['counts'],
+    )
+    Object.assign(book, { spooled, notDurable, acknowledged, kept, onDemand, filteredAtOrigin, shedAtOrigin })
+    book.isProvisional = state['isProvisional'] === true
+    const then = asArray(state['sinks'])
+    for (const [i, sink] of book.sinks.entries()) {
+      const [expired = 0, rejected = 0] = counts(then[indexThen[i] ?? -1])
+      sink.expired = expired
+      sink.rejected = rejected
+    }
+  }
+  ledger.restoreTopic(origin, topic, restore, nowMs)
+}
+
+function asArray(value: WireValue | undefined): readonly WireValue[] {
+  return Array.isArray(value) ? value : []
+}
+
+function counts(value: WireValue | undefined): number[] {
+  return asArray(value).map((item) => asCount(item) ?? 0)
+}

@@ -1,0 +1,107 @@
+/**
+ * After a start: reads what the spool holds and puts the books and the sinks where they were.
+ *
+ * The last state in the spool and what follows it are the books. What was received and not spooled is in neither, so
+ * it is missing again and is asked for. A sink goes on at the place it wrote down last.
+ */
+import type { Topic } from '../wire/topic.ts'
+import type { Ledger } from './ledger.ts'
+import { restoreLedger } from './ledger-state.ts'
+import type { KeepingSink } from './sinks/sink.ts'
+import type { Spool } from './spool/spool.ts'
+import { readHeardManifest, readKept, readLoss, readNumbers, readSinkPlace, readState, type SinkPlace } from './spool/spool-bodies.ts'
+import { recordTypes, type SpoolRecord } from './spool/spool-record.ts'
+
+export interface Recovered {
+  readonly ledger: Ledger
+  /** Where each sink goes on, in the order they were given. */
+  readonly positions: readonly number[]
+}
+
+export interface RecoveryOptions {
+  readonly spool: Spool
+  readonly sinks: readonly KeepingSink[]
+  newLedger(): Ledger
+  readonly nowMs: number
+}
+
+export async function recover({ spool, sinks, newLedger, nowMs }: RecoveryOptions): Promise<Recovered> {
+  const places = new Map<string, SinkPlace[]>(sinks.map(({ name }) => [name, []]))
+  const names = sinks.map(({ name }) => name)
+  let ledger = newLedger()
+  let lastGood = spool.oldest
+  let lastDamage = -1
+  for (let at = spool.oldest; at < spool.end; ) {
+    const { records, next, damagedBytes } = await spool.read(at)
+    for (const record of records) {
+      if (record.type === recordTypes.state) {
+        const state = readState(record.body)
+        if (state === undefined) continue
+        ledger = newLedger()
+        restoreLedger(ledger, state, names, nowMs)
+      } else if (record.type === recordTypes.sink) {
+        const place = readSinkPlace(record.body)
+        if (place !== undefined) places.get(place.sink)?.push(place)
+      } else replay(ledger, record, nowMs)
+      lastGood = record.end
+    }
+    if (damagedBytes > 0) lastDamage = next
+    at = Math.max(at + 1, next)
+  }
+  await spool.cutTail(lastGood)
+  const oldest = spool.oldest
+  const positions = await Promise.all(sinks.map((sink) => sink.restore(places.get(sink.name) ?? [], oldest)))
+  // Replayed, so it is all there.
+  for (const origin of ledger.origins.values()) for (const book of origin.topics.values()) ledger.restored(book)
+  ledger.takeLosses()
+  ledger.isDamaged = lastDamage > Math.min(...positions)
+  await countPending(spool, sinks, positions, ledger)
+  return { ledger, positions }
+}
+
+function replay(ledger: Ledger, record: SpoolRecord, nowMs: number): void {
+  switch (record.type) {
+    case recordTypes.frame: {
+      const kept = readKept(record.body)
+      if (kept !== undefined) ledger.receive(kept.frame.origin, kept.topic, kept.frame, nowMs)
+      break
+    }
+    case recordTypes.numbers: {
+      const numbers = readNumbers(record.body)
+      if (numbers === undefined) break
+      const { origin, topic, from: seq, count, onDemand } = numbers
+      ledger.receive(origin, topic, { seq, count, onDemand }, nowMs)
+      break
+    }
+    case recordTypes.loss: {
+      const loss = readLoss(record.body)
+      if (loss !== undefined) ledger.loseAgain(loss, nowMs)
+      break
+    }
+    case recordTypes.manifest: {
+      const heard = readHeardManifest(record.body)
+      if (heard !== undefined) ledger.announce(heard.origin, heard.manifest, nowMs)
+      break
+    }
+    case recordTypes.state:
+    case recordTypes.sink:
+  }
+}
+
+/** What stands behind a sink's place is what it has not done. */
+async function countPending(spool: Spool, sinks: readonly KeepingSink[], positions: readonly number[], ledger: Ledger): Promise<void> {
+  for (let at = Math.min(spool.end, ...positions); at < spool.end; ) {
+    const { records, next } = await spool.read(at)
+    for (const record of records) {
+      const kept = record.type === recordTypes.frame ? readKept(record.body) : undefined
+      if (kept === undefined) continue
+      const book = ledger.origins.get(kept.frame.origin)?.topics.get(kept.topic as Topic)
+      for (const [i, sink] of sinks.entries()) {
+        const numbers = book?.sinks[i]
+        if (numbers === undefined || record.position < (positions[i] ?? 0) || !sink.patterns.matches(kept.topic)) continue
+        numbers.pending += kept.frame.count
+      }
+    }
+    at = Math.max(at + 1, next)
+  }
+}

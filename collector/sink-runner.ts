@@ -1,0 +1,281 @@
+/**
+ * Brings spooled records to one sink, in order: from memory while the sink keeps up, from the spool when it does not.
+ * A sink that hangs for an hour costs the others nothing; when it comes back, what it missed is read again.
+ *
+ *     spool   ──┬──────────────┬───────────────────┬────────────────┬──►
+ *            lowest         readAt               joinAt            end
+ *               │ with the sink│ read from disk    │ waits in memory │
+ */
+import { Fifo } from '../wire/fifo.ts'
+import { sinkQueueBytesMax } from '../wire/limits.ts'
+import type { Topic } from '../wire/topic.ts'
+import type { SinkBook } from './ledger.ts'
+import type { Entry, KeepingSink } from './sinks/sink.ts'
+import type { Spool } from './spool/spool.ts'
+import { type KeptFrame, readKept, type SinkPlace } from './spool/spool-bodies.ts'
+import { recordTypes, type SpoolRecord } from './spool/spool-record.ts'
+
+export interface SinkRunnerOptions {
+  readonly sink: KeepingSink
+  readonly spool: Spool
+  /** The sink's numbers for a topic of an origin; undefined when nobody keeps books of it any more. */
+  bookOf(origin: string, topic: Topic): SinkBook | undefined
+  /** Writes down how far the sink is; resolves when that is in the kernel. */
+  note(place: SinkPlace): Promise<void>
+  /** Something has been done. */
+  moved(): void
+}
+
+export interface QueuedEntry extends Entry {
+  readonly origin: string
+}
+
+export class SinkRunner {
+  readonly sink: KeepingSink
+  readonly #options: SinkRunnerOptions
+  readonly #spool: Spool
+  readonly #queue = new Fifo<QueuedEntry>()
+  #queueBytes = 0
+  #queuePeakBytes = 0
+  /** Everything before has been given to the sink. */
+  #readAt = 0
+  /** While it reads from the spool: where the queue goes on; undefined while the queue holds nothing either. */
+  #joinAt: number | undefined
+  #isBehind = false
+  #reading: Promise<void> | undefined
+  #checkpointedAt = -1
+  #isClosed = false
+
+  constructor(options: SinkRunnerOptions) {
+    this.#options = options
+    this.#spool = options.spool
+    this.sink = options.sink
+    options.sink.events = {
+      done: (entry) => this.#done(entry as QueuedEntry),
+      moved: () => this.#moved(),
+      note: (files) => options.note({ sink: this.sink.name, position: this.lowest, files }),
+      oldest: () => this.#spool.oldest,
+    }
+  }
+
+  /** Goes on where an earlier run was. */
+  start(position: number): void {
+    this.#readAt = position
+    this.#isBehind = position < this.#spool.end
+    this.pump()
+  }
+
+  get isBehind(): boolean {
+    return this.#isBehind
+  }
+
+  /** Everything before is done. */
+  get lowest(): number {
+    return Math.min(this.#readAt, this.sink.lowest)
+  }
+
+  /** Whether it got further since the last checkpoint. */
+  get hasMoved(): boolean {
+    return this.lowest !== this.#checkpointedAt
+  }
+
+  /** Whether there is something it could be doing. */
+  get hasWork(): boolean {
+    return this.#isBehind || this.#queue.length > 0 || this.sink.movingBytes > 0
+  }
+
+  get queueBytes(): number {
+    return this.#queueBytes
+  }
+
+  /** Highest of {@link queueBytes} since the last call. */
+  takeQueuePeak(): number {
+    const peak = Math.max(this.#queuePeakBytes, this.#queueBytes)
+    this.#queuePeakBytes = this.#queueBytes
+    return peak
+  }
+
+  /** What waits in memory and moves; zero for a sink that is behind, which nothing is to wait for. */
+  get crowdingBytes(): number {
+    return this.#isBehind ? 0 : this.#queueBytes + this.sink.movingBytes
+  }
+
+  /** Whether an entry that is not spooled could be kept for this sink. */
+  canTakeUnspooled(topic: Topic): boolean {
+    return !this.#isBehind && !this.sink.isFullFor(topic)
+  }
+
+  /** Takes what has just been received, in the order of the spool. Never waits. */
+  offer(entry: QueuedEntry): void {
+    if (this.#isBehind) {
+      if (this.#joinAt === undefined) return
+    } else if (this.#queue.length === 0 && entry.end <= this.#spool.written && !this.sink.isFull) {
+      this.#give(entry)
+      return
+    }
+    this.#queue.push(entry)
+    this.#queueBytes += entry.lines.length
+    if (this.#queueBytes > this.#queuePeakBytes) this.#queuePeakBytes = this.#queueBytes
+    if (this.#queueBytes > sinkQueueBytesMax) this.#fallBehind()
+  }
+
+  /** What waits in memory is in the spool too, or will be; the sink takes it from there when it gets to it. */
+  #fallBehind(): void {
+    for (const entry of this.#queue) if (!entry.isSpooled) this.#expire(entry.origin, entry.topic, entry.count)
+    this.#isBehind = true
+    this.#joinAt = undefined
+    this.#queue.clear()
+    this.#queueBytes = 0
+  }
+
+  #give(entry: Entry): void {
+    this.#readAt = entry.end
+    this.sink.write(entry)
+  }
+
+  /** Moves what can be moved. Called whenever something was written to the spool or by the sink. */
+  pump(): void {
+    if (this.#isBehind || this.sink.missedFrom !== undefined) this.#reading ??= this.#readSpool()
+    if (this.#isBehind) return
+    for (let entry = this.#queue.peek(); entry !== undefined && !this.sink.isFull; entry = this.#queue.peek()) {
+      if (entry.end > this.#spool.written) return
+      this.#queue.shift()
+      this.#queueBytes -= entry.lines.length
+      this.#give(entry)
+    }
+    // What else is in the spool is not for this sink.
+    if (this.#queue.length === 0) this.#readAt = Math.max(this.#readAt, this.#spool.written)
+  }
+
+  async #readSpool(): Promise<void> {
+    try {
+      while (!this.#isClosed) {
+        const missedFrom = this.sink.missedFrom
+        if (missedFrom !== undefined) {
+          if (!(await this.#readMissed(missedFrom))) return
+        } else if (!this.#isBehind || this.sink.isFull || !(await this.#readOn())) return
+      }
+    } finally {
+      this.#reading = undefined
+      // What came while the last step ended.
+      if (!this.#isBehind && this.#queue.length > 0 && !this.#isClosed) queueMicrotask(() => this.pump())
+    }
+  }
+
+  /** One piece of the spool. False when it has to wait for more. */
+  async #readOn(): Promise<boolean> {
+    if (this.#joinAt === undefined && this.#readAt >= this.#spool.written) this.#joinAt = this.#spool.end
+    if (this.#joinAt !== undefined && this.#readAt >= this.#joinAt) {
+      this.#isBehind = false
+      this.#joinAt = undefined
+      this.pump()
+      return false
+    }
+    if (this.#readAt >= this.#spool.written) return false
+    const { records, next } = await this.#spool.read(this.#readAt)
+    for (const record of records) {
+      if (record.position < this.#readAt) continue
+      const entry = this.#entryOf(record)
+      if (entry !== undefined) this.sink.write(entry)
+      this.#readAt = record.end
+    }
+    this.#readAt = Math.max(this.#readAt, next)
+    return true
+  }
+
+  /** Gives files that were stuck what they missed. False when the sink holds as much as it may. */
+  async #readMissed(from: number): Promise<boolean> {
+    this.sink.beginMissed()
+    for (let at = from; at < this.#readAt && !this.#isClosed; ) {
+      const { records, next } = await this.#spool.read(at)
+      for (const record of records) {
+        if (record.position >= this.#readAt) break
+        const entry = this.#entryOf(record)
+        if (entry !== undefined) this.sink.writeMissed(entry)
+      }
+      at = Math.max(at, next)
+      if (this.sink.isFull) return false
+    }
+    this.sink.caughtUp(this.#readAt)
+    return true
+  }
+
+  #entryOf(record: SpoolRecord): QueuedEntry | undefined {
+    const kept = this.#keptOf(record)
+    if (kept === undefined) return undefined
+    const { topic, frame, receivedAtMs } = kept
+    return {
+      position: record.position,
+      end: record.end,
+      topic,
+      origin: frame.origin,
+      lines: frame.body,
+      count: frame.count,
+      receivedAtMs,
+      isSpooled: true,
+    }
+  }
+
+  #keptOf(record: SpoolRecord): KeptFrame | undefined {
+    const kept = record.type === recordTypes.frame ? readKept(record.body) : undefined
+    return kept !== undefined && this.sink.patterns.matches(kept.topic) ? kept : undefined
+  }
+
+  #done(entry: QueuedEntry): void {
+    const book = this.#options.bookOf(entry.origin, entry.topic)
+    if (book !== undefined) book.pending = Math.max(0, book.pending - entry.count)
+  }
+
+  #moved(): void {
+    this.pump()
+    this.#options.moved()
+  }
+
+  /** These never reached the disk. What does not wait in memory either is gone for this sink. */
+  abandoned(entries: readonly QueuedEntry[]): void {
+    if (!this.#isBehind) return
+    const queuedFrom = this.#queue.peek()?.position ?? Number.POSITIVE_INFINITY
+    for (const { position, origin, topic, count } of entries) {
+      if (position >= this.#readAt && position < queuedFrom && this.sink.patterns.matches(topic)) this.#expire(origin, topic, count)
+    }
+  }
+
+  /** A segment has to go although this sink is not done with it: counts what it will never get. */
+  async expire(segment: { readonly position: number; readonly end: number }): Promise<void> {
+    const readFrom = this.#isBehind ? this.#readAt : Number.POSITIVE_INFINITY
+    for (let at = Math.max(segment.position, Math.min(this.lowest, segment.end)); at < segment.end; ) {
+      const { records, next } = await this.#spool.read(at)
+      for (const record of records) {
+        const kept = record.position < segment.end ? this.#keptOf(record) : undefined
+        if (kept === undefined) continue
+        const { topic, frame, receivedAtMs } = kept
+        if (record.position >= readFrom || this.sink.hasMissed({ position: record.position, topic, receivedAtMs })) {
+          this.#expire(frame.origin, topic, frame.count)
+        }
+      }
+      at = Math.max(at + 1, next)
+    }
+    if (this.#isBehind) this.#readAt = Math.max(this.#readAt, segment.end)
+    this.sink.forgetBefore(segment.end)
+  }
+
+  #expire(origin: string, topic: Topic, count: number): void {
+    const book = this.#options.bookOf(origin, topic)
+    if (book === undefined) return
+    book.pending = Math.max(0, book.pending - count)
+    book.expired += count
+  }
+
+  /** Writes down how far the sink is. */
+  checkpoint(): Promise<void> {
+    const files = this.sink.takeMoved()
+    this.#checkpointedAt = this.lowest
+    return this.#options.note({ sink: this.sink.name, position: this.lowest, files })
+  }
+
+  /** Takes no more from the spool; what was given to the sink is the sink's. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    await this.#reading
+  }
+}

@@ -1,0 +1,17 @@
+/**
+ * Places where a crash would hurt most. Here they do nothing; tests that kill a collector exactly there import this
+ * module before it runs and take the place of `reached`.
+ */
+export type CrashPoint =
+  | 'after-append'
+  | 'before-fsync'
+  | 'after-fsync'
+  | 'in-roll'
+  | 'before-checkpoint'
+  | 'in-rotation'
+  | 'before-unlink'
+  | 'before-cursor'
+
+export const crashPoints: { reached: (point: CrashPoint) => void } = {
+  reached() {},
+}

@@ -1,0 +1,145 @@
+/** What stands in the spool's records: see `spool-record.ts` for the bytes around it. */
+import { type DecodedFrame, decodeFrame } from '../../wire/frame.ts'
+import { type Manifest, readManifest } from '../../wire/manifest.ts'
+import { asCount, asMap, decodeValue, encodeValue, type WireValue } from '../../wire/msgpack.ts'
+import { type LossReason, lossReasons } from '../../wire/stream-ledger.ts'
+import { isTopic, type Topic } from '../../wire/topic.ts'
+
+/** A frame that is kept. */
+export interface KeptFrame {
+  /** Unix ms. Decides which day's file it goes to, whenever it is written there. */
+  readonly receivedAtMs: number
+  readonly topic: Topic
+  readonly frame: DecodedFrame
+}
+
+export interface Numbers {
+  readonly origin: string
+  readonly topic: Topic
+  readonly from: number
+  readonly count: number
+  readonly onDemand: boolean
+}
+
+export interface Loss {
+  readonly origin: string
+  readonly topic: Topic
+  readonly from: number
+  readonly to: number
+  readonly reason: LossReason
+}
+
+export interface HeardManifest {
+  readonly origin: string
+  readonly manifest: Manifest
+}
+
+/** How much of one log file is done. */
+export interface FilePlace {
+  readonly path: string
+  /** `device:inode`. */
+  readonly identity: string
+  /** Its first bytes, which hold everything of the spool that belongs into it from before `position`, … */
+  readonly size: number
+  readonly position: number
+  /** … and this many bytes of the lines at `position`. */
+  readonly skip: number
+}
+
+/** How far a sink has come: everything before `position` is done, and these files have moved since the last time. */
+export interface SinkPlace {
+  readonly sink: string
+  readonly position: number
+  readonly files: readonly FilePlace[]
+}
+
+const originBytes = 16
+const anyElements = Number.POSITIVE_INFINITY
+
+/** The head of a kept frame; the frame follows it. */
+export function encodeKeptHead(receivedAtMs: number, topic: Buffer): Buffer {
+  const head = Buffer.allocUnsafe(9 + topic.length)
+  head.writeDoubleLE(receivedAtMs, 0)
+  head[8] = topic.length
+  topic.copy(head, 9)
+  return head
+}
+
+export function readKept(body: Buffer): KeptFrame | undefined {
+  const topicEnd = 9 + (body[8] ?? 0)
+  if (body.length <= topicEnd) return undefined
+  const topic = body.toString('latin1', 9, topicEnd)
+  const decoded = decodeFrame(body.subarray(topicEnd))
+  if (!isTopic(topic) || !decoded.ok) return undefined
+  return { receivedAtMs: body.readDoubleLE(0), topic, frame: decoded.frame }
+}
+
+export function encodeNumbers({ origin, topic, from, count, onDemand }: Numbers): Buffer {
+  return encodeValue([origin, topic, from, count, onDemand])
+}
+
+export function readNumbers(body: Buffer): Numbers | undefined {
+  const [origin, topic, from, count, onDemand] = readArray(body)
+  const numbers = { from: asCount(from), count: asCount(count) }
+  if (typeof origin !== 'string' || typeof topic !== 'string' || !isTopic(topic)) return undefined
+  if (numbers.from === undefined || numbers.count === undefined) return undefined
+  return { origin, topic, from: numbers.from, count: numbers.count, onDemand: onDemand === true }
+}
+
+export function encodeLoss({ origin, topic, from, to, reason }: Loss): Buffer {
+  return encodeValue([origin, topic, from, to, reason])
+}
+
+export function readLoss(body: Buffer): Loss | undefined {
+  const [origin, topic, fromValue, toValue, reasonValue] = readArray(body)
+  const from = asCount(fromValue)
+  const to = asCount(toValue)
+  const reason = lossReasons.find((known) => known === reasonValue)
+  if (typeof origin !== 'string' || typeof topic !== 'string' || !isTopic(topic)) return undefined
+  if (from === undefined || to === undefined || reason === undefined) return undefined
+  return { origin, topic, from, to, reason }
+}
+
+/** The head of a manifest; its body follows. */
+export function encodeManifestHead(origin: string): Buffer {
+  return Buffer.from(origin.padEnd(originBytes).slice(0, originBytes), 'latin1')
+}
+
+export function readHeardManifest(body: Buffer): HeardManifest | undefined {
+  const manifest = readManifest(body.subarray(originBytes))
+  return manifest === undefined ? undefined : { origin: body.toString('latin1', 0, originBytes), manifest }
+}
+
+export function encodeSinkPlace({ sink, position, files }: SinkPlace): Buffer {
+  return encodeValue([sink, position, files.map((file) => [file.path, file.identity, file.size, file.position, file.skip])])
+}
+
+export function readSinkPlace(body: Buffer): SinkPlace | undefined {
+  const [sink, position, files] = readArray(body)
+  const at = asCount(position)
+  if (typeof sink !== 'string' || at === undefined || !Array.isArray(files)) return undefined
+  return { sink, position: at, files: files.flatMap((file) => readFilePlace(file) ?? []) }
+}
+
+function readFilePlace(value: WireValue): FilePlace | undefined {
+  if (!Array.isArray(value)) return undefined
+  const [path, identity] = value
+  const [size, position, skip] = [asCount(value[2]), asCount(value[3]), asCount(value[4])]
+  if (typeof path !== 'string' || typeof identity !== 'string') return undefined
+  if (size === undefined || position === undefined || skip === undefined) return undefined
+  return { path, identity, size, position, skip }
+}
+
+export function encodeState(state: WireValue): Buffer {
+  return encodeValue(state)
+}
+
+export function readState(body: Buffer): ReturnType<typeof asMap> {
+  const decoded = decodeValue(body, anyElements)
+  return decoded.ok ? asMap(decoded.value) : undefined
+}
+
+function readArray(body: Buffer): readonly WireValue[] {
+  const decoded = decodeValue(body, anyElements)
+  return decoded.ok && Array.isArray(decoded.value) ? decoded.value : []
+}

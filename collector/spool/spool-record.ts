@@ -1,0 +1,120 @@
+/**
+ * Records of the spool, and the head of the segments they stand in. Numbers are little-endian.
+ *
+ *   segment   head | record | record | …
+ *   head      "SPWSPOOL" | version u32 | 0 u32 | id 16 bytes | position f64
+ *   record    "SpwR" | length u32 | crc32 u32 | type u8 | body of length - 1 bytes
+ *
+ * The CRC-32 (zlib's) covers type and body. A position counts bytes of records over all segments, so none comes twice;
+ * a segment's own is that of its first record. The mark at the head of each record is what a reader looks for behind
+ * bytes that are damaged: nothing but those is given up.
+ */
+import { crc32 } from 'node:zlib'
+
+export const recordTypes = { state: 1, frame: 2, numbers: 3, loss: 4, manifest: 5, sink: 6 } as const
+export type RecordType = (typeof recordTypes)[keyof typeof recordTypes]
+
+const typesByNumber: ReadonlyMap<number, RecordType> = new Map(Object.values(recordTypes).map((type) => [type, type]))
+
+const mark = Buffer.from('SpwR', 'latin1')
+export const recordHeadBytes = 13
+const segmentMark = 'SPWSPOOL'
+const segmentVersion = 1
+const idBytes = 16
+export const segmentHeadBytes = 40
+
+/** A record as it was read. */
+export interface SpoolRecord {
+  readonly type: RecordType
+  /** A view into what was read. */
+  readonly body: Buffer
+  readonly position: number
+  /** Position behind it. */
+  readonly end: number
+}
+
+/**
+ * Head of a record whose body is `first` and then `rest`. Returned with `first` behind it, as one buffer.
+ *
+ * @param rest - Stays where it is; to be written behind what is returned.
+ */
+export function encodeRecord(type: RecordType, first: Buffer, rest: Buffer | undefined): Buffer {
+  const bytes = Buffer.allocUnsafe(recordHeadBytes + first.length)
+  mark.copy(bytes, 0)
+  bytes.writeUInt32LE(1 + first.length + (rest?.length ?? 0), 4)
+  bytes[12] = type
+  first.copy(bytes, recordHeadBytes)
+  const own = crc32(bytes.subarray(12))
+  bytes.writeUInt32LE(rest === undefined ? own : crc32(rest, own), 8)
+  return bytes
+}
+
+export interface Scan {
+  readonly records: readonly SpoolRecord[]
+  /** Bytes used; what follows is the beginning of a record that needs more bytes, or nothing. */
+  readonly used: number
+  /** Bytes that were no record. */
+  readonly damagedBytes: number
+  /** Bytes the record at `used` needs in all; 0 when that is not known. */
+  readonly needs: number
+}
+
+/**
+ * Reads the records in `bytes`. Never throws; damaged bytes are passed over up to the next record that is whole.
+ *
+ * @param bytes - From the beginning of a record, or of damage.
+ * @param options.position - Of the first byte.
+ * @param options.isAll - Nothing follows: what needs more bytes is damage.
+ */
+export function scanRecords(bytes: Buffer, options: { readonly position: number; readonly isAll: boolean }): Scan {
+  const records: SpoolRecord[] = []
+  let at = 0
+  let damagedBytes = 0
+  for (;;) {
+    const start = bytes.indexOf(mark, at)
+    if (start === -1) {
+      // A mark may be cut in two by the end.
+      const end = options.isAll ? bytes.length : Math.max(at, bytes.length - (mark.length - 1))
+      return { records, used: end, damagedBytes: damagedBytes + end - at, needs: 0 }
+    }
+    const length = bytes.length - start >= recordHeadBytes ? bytes.readUInt32LE(start + 4) : 0
+    const end = start + recordHeadBytes - 1 + length
+    if (length === 0 ? bytes.length - start < recordHeadBytes : end > bytes.length) {
+      if (!options.isAll) return { records, used: start, damagedBytes: damagedBytes + start - at, needs: length === 0 ? 0 : end - start }
+      damagedBytes += start + 1 - at
+      at = start + 1
+      continue
+    }
+    const type = typesByNumber.get(bytes[start + 12] ?? 0)
+    if (length === 0 || type === undefined || crc32(bytes.subarray(start + 12, end)) !== bytes.readUInt32LE(start + 8)) {
+      damagedBytes += start + 1 - at
+      at = start + 1
+      continue
+    }
+    damagedBytes += start - at
+    records.push({
+      type,
+      body: bytes.subarray(start + recordHeadBytes, end),
+      position: options.position + start,
+      end: options.position + end,
+    })
+    at = end
+  }
+}
+
+export function encodeSegmentHead(id: string, position: number): Buffer {
+  const head = Buffer.alloc(segmentHeadBytes)
+  head.write(segmentMark, 0, 'latin1')
+  head.writeUInt32LE(segmentVersion, 8)
+  head.write(id, 16, idBytes, 'latin1')
+  head.writeDoubleLE(position, 32)
+  return head
+}
+
+/** Undefined for bytes that are no segment of this version. */
+export function readSegmentHead(head: Buffer): { readonly id: string; readonly position: number } | undefined {
+  if (head.length < segmentHeadBytes || head.toString('latin1', 0, 8) !== segmentMark) return undefined
+  const position = head.readDoubleLE(32)
+  if (head.readUInt32LE(8) !== segmentVersion || !Number.isSafeInteger(position) || position < 0) return undefined
+  return { id: head.toString('latin1', 16, 16 + idBytes), position }
+}

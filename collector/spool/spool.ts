@@ -1,0 +1,544 @@
+/**
+ * The spool: an append-only log on disk between what is received and what is done with it.
+ *
+ *   segments     0000.spool   4fa3.spool   81c0.spool
+ *               ├────────────┼────────────┼───────────┬────────┬───────┤
+ *             oldest                               durable  written   end      positions, in bytes
+ *                                                  fsynced  in the    in
+ *                                                           kernel    memory
+ *
+ * What is durable may be acknowledged; what is written may be handed to sinks, because it is there again after this
+ * process was killed. Every segment begins with the books as they were then, so any suffix of segments is enough.
+ * After a restart a new segment begins.
+ *
+ * A disk that is full, read-only or broken ends nothing: what could not be kept is given back to the caller, who
+ * counts it, and a new segment is tried again and again. A file whose fsync failed is never written to again: the
+ * kernel may have dropped what it could not write, and would call the next fsync a success.
+ */
+import { randomBytes } from 'node:crypto'
+import { constants } from 'node:fs'
+import { type FileHandle, mkdir, open, readdir, truncate, unlink } from 'node:fs/promises'
+import { join } from 'node:path'
+import { spoolReadBytes, spoolRetryMs, spoolSegmentBytes, spoolSegmentsMin } from '../../wire/limits.ts'
+import { WriteBuffer, writeFully } from '../write-buffer.ts'
+import { crashPoints } from './crash-points.ts'
+import {
+  encodeRecord,
+  encodeSegmentHead,
+  type RecordType,
+  readSegmentHead,
+  recordTypes,
+  type SpoolRecord,
+  scanRecords,
+  segmentHeadBytes,
+} from './spool-record.ts'
+
+const suffix = '.spool'
+const fileMode = 0o600
+const folderMode = 0o700
+
+export interface SpoolOptions {
+  readonly dir: string
+  readonly bytesMax: number
+  /** Told once when keeping begins to fail and once when it works again, and of damage that was found. */
+  readonly onTrouble: (message: string) => void
+}
+
+export interface SpoolEvents {
+  /** More has been written, or given up. */
+  written(): void
+  /** Records from `position` on could not be kept. They have positions, and nothing stands there. */
+  abandoned(position: number): void
+}
+
+export interface SpoolStatus {
+  readonly dir: string
+  readonly bytes: number
+  readonly bytesMax: number
+  readonly segments: number
+  /** Appended and not yet written. */
+  readonly pendingBytes: number
+  readonly syncs: number
+  readonly syncLastMs: number
+  readonly syncMaxMs: number
+  readonly syncTotalMs: number
+  /** Bytes that were found damaged and passed over. */
+  readonly damagedBytes: number
+  /** Why the last write failed; undefined while all is well. */
+  readonly error: string | undefined
+}
+
+interface Segment {
+  readonly path: string
+  /** Of its first record. */
+  readonly position: number
+  /** Of records written into it. */
+  bytes: number
+  handle: FileHandle | undefined
+}
+
+interface Pending {
+  readonly segment: Segment
+  readonly buffer: WriteBuffer
+}
+
+interface Failure {
+  readonly message: string
+  readonly delayMs: number
+  readonly retryAtMs: number
+}
+
+export class Spool {
+  /** Position behind everything appended, … */
+  end = 0
+  /** … behind everything the kernel has, … */
+  written = 0
+  /** … and behind everything the disk has. */
+  durable = 0
+  events: SpoolEvents = { written() {}, abandoned() {} }
+  readonly #options: SpoolOptions
+  readonly #id: string
+  /** Oldest first; the last one may be written to. */
+  readonly #segments: Segment[]
+  #pending: Pending[] = []
+  #writing: Promise<void> | undefined
+  #syncing: Promise<void> | undefined
+  /** Told after each step of writing. */
+  #waiting: (() => void)[] = []
+  #failure: Failure | undefined
+  #failures = 0
+  #syncs = 0
+  #syncLastMs = 0
+  #syncMaxMs = 0
+  #syncTotalMs = 0
+  #damagedBytes = 0
+  readonly segmentBytes: number
+
+  private constructor(options: SpoolOptions, id: string, segments: Segment[]) {
+    this.#options = options
+    this.#id = id
+    this.#segments = segments
+    this.segmentBytes = Math.max(spoolSegmentBytes.min, Math.min(spoolSegmentBytes.max, Math.floor(options.bytesMax / spoolSegmentsMin)))
+    const last = segments.at(-1)
+    this.end = last === undefined ? 0 : last.position + last.bytes
+    this.written = this.end
+    this.durable = this.end
+  }
+
+  /** Opens what is there. A folder that cannot be read is a spool that fails, and begins to work when the folder does. */
+  static async open(options: SpoolOptions): Promise<Spool> {
+    let found: readonly (Segment & { readonly id: string })[] = []
+    try {
+      await mkdir(options.dir, { recursive: true, mode: folderMode })
+      found = await findSegments(options)
+    } catch (error) {
+      const spool = new Spool(options, newId(), [])
+      spool.#failed(error)
+      return spool
+    }
+    const id = found.at(-1)?.id ?? newId()
+    const segments: Segment[] = []
+    for (const segment of found) {
+      const last = segments.at(-1)
+      const isOurs = segment.id === id && (last === undefined || segment.position >= last.position + last.bytes)
+      if (isOurs) segments.push({ path: segment.path, position: segment.position, bytes: segment.bytes, handle: undefined })
+      else options.onTrouble(`spool: ${segment.path} is from another spool; it is left alone`)
+    }
+    return new Spool(options, id, segments)
+  }
+
+  /** Position of the oldest record that is still there. */
+  get oldest(): number {
+    return this.#segments[0]?.position ?? this.end
+  }
+
+  get isFailing(): boolean {
+    return this.#failure !== undefined
+  }
+
+  /** What waits to be written. */
+  get pendingBytes(): number {
+    return this.end - this.written
+  }
+
+  get bytes(): number {
+    let bytes = this.pendingBytes
+    for (const segment of this.#segments) bytes += segment.bytes
+    return bytes
+  }
+
+  /** Whether {@link roll} is to be called before the next record: the segment is full, or there is none. */
+  needsRoll(nowMs: number): boolean {
+    if (this.#failure !== undefined) return this.#pending.length === 0 && nowMs >= this.#failure.retryAtMs
+    const last = this.#pending.at(-1)
+    return last === undefined || this.end - last.segment.position >= this.segmentBytes
+  }
+
+  /**
+   * Begins a new segment.
+   *
+   * @param state - The books as they are at this moment: everything that was appended, and nothing that was not.
+   */
+  roll(state: Buffer): void {
+    const before = this.#segments.at(-1)
+    // A segment that never came to be may have had this position.
+    if (before?.position === this.end) this.#skipTo(this.end + 1)
+    const segment: Segment = {
+      path: join(this.#options.dir, `${String(this.end).padStart(16, '0')}${suffix}`),
+      position: this.end,
+      bytes: 0,
+      handle: undefined,
+    }
+    this.#segments.push(segment)
+    this.#pending.push({ segment, buffer: new WriteBuffer() })
+    this.#append(recordTypes.state, state, undefined)
+  }
+
+  #skipTo(position: number): void {
+    this.end = position
+    if (this.#pending.length > 0) return
+    this.written = position
+    this.durable = position
+  }
+
+  /**
+   * Appends a record. Never waits.
+   *
+   * @param rest - Held until it is written; not to be changed.
+   * @returns Where it will stand; undefined while nothing can be kept.
+   */
+  append(type: RecordType, first: Buffer, rest?: Buffer): { readonly position: number; readonly end: number } | undefined {
+    if (this.#failure !== undefined || this.#pending.length === 0) return undefined
+    return this.#append(type, first, rest)
+  }
+
+  #append(type: RecordType, first: Buffer, rest: Buffer | undefined): { readonly position: number; readonly end: number } {
+    const buffer = this.#pending.at(-1)?.buffer
+    const head = encodeRecord(type, first, rest)
+    buffer?.push(head)
+    if (rest !== undefined) buffer?.push(rest)
+    const position = this.end
+    this.end += head.length + (rest?.length ?? 0)
+    this.#writing ??= this.#writeAll()
+    return { position, end: this.end }
+  }
+
+  async #writeAll(): Promise<void> {
+    // Whatever is appended in this turn is written with it.
+    await undefined
+    try {
+      for (let next = this.#pending[0]; next !== undefined; next = this.#pending[0]) {
+        if (next.buffer.byteLength > 0) await this.#write(next)
+        else if (this.#pending.length === 1) break
+        else await this.#seal(next)
+      }
+    } catch (error) {
+      this.#failed(error)
+    } finally {
+      this.#writing = undefined
+      this.#letOn()
+    }
+  }
+
+  async #write({ segment, buffer }: Pending): Promise<void> {
+    const handle = segment.handle ?? (await this.#create(segment))
+    const chunks = buffer.take()
+    const { written, error } = await writeFully(handle, chunks)
+    if (error !== undefined) {
+      // What is torn is cut off again; should that fail too, a reader passes over it.
+      await handle.truncate(segmentHeadBytes + segment.bytes).catch(() => undefined)
+      throw error
+    }
+    segment.bytes += written
+    this.written = segment.position + segment.bytes
+    crashPoints.reached('after-append')
+    if (this.#failures > 0 && this.#failure !== undefined) this.#recovered()
+    this.#letOn()
+  }
+
+  async #create(segment: Segment): Promise<FileHandle> {
+    crashPoints.reached('in-roll')
+    await mkdir(this.#options.dir, { recursive: true, mode: folderMode })
+    const flags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW | constants.O_APPEND
+    const handle = await open(segment.path, flags, fileMode)
+    segment.handle = handle
+    const { written, error } = await writeFully(handle, [encodeSegmentHead(this.#id, segment.position)])
+    if (error !== undefined || written < segmentHeadBytes) throw error ?? new Error('the head of a segment could not be written')
+    await syncFolder(this.#options.dir)
+    return handle
+  }
+
+  async #seal(pending: Pending): Promise<void> {
+    await this.#syncing
+    await this.#syncSegment(pending.segment)
+    this.#pending.shift()
+    const { handle } = pending.segment
+    pending.segment.handle = undefined
+    await handle?.close()
+  }
+
+  #step(): Promise<void> {
+    return new Promise((resolve) => this.#waiting.push(resolve))
+  }
+
+  #letOn(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve()
+    this.events.written()
+  }
+
+  /**
+   * Makes everything appended so far durable.
+   *
+   * @returns False when some of it could not be kept.
+   */
+  async sync(): Promise<boolean> {
+    const target = this.end
+    const failures = this.#failures
+    while (this.durable < target || this.#failure !== undefined) {
+      if (this.#failures !== failures || this.#failure !== undefined) return false
+      if (this.written < target) await this.#step()
+      else {
+        this.#syncing ??= this.#syncNow().finally(() => {
+          this.#syncing = undefined
+        })
+        await this.#syncing
+      }
+    }
+    return this.#failures === failures
+  }
+
+  async #syncNow(): Promise<void> {
+    const segment = this.#pending[0]?.segment
+    if (segment === undefined) return
+    try {
+      await this.#syncSegment(segment)
+    } catch (error) {
+      this.#failed(error)
+    }
+  }
+
+  async #syncSegment(segment: Segment): Promise<void> {
+    const { handle } = segment
+    const upTo = segment.position + segment.bytes
+    if (handle === undefined) return
+    crashPoints.reached('before-fsync')
+    const startedAtMs = performance.now()
+    await handle.datasync()
+    this.#syncLastMs = performance.now() - startedAtMs
+    this.#syncMaxMs = Math.max(this.#syncMaxMs, this.#syncLastMs)
+    this.#syncTotalMs += this.#syncLastMs
+    this.#syncs += 1
+    const { nlink } = await handle.stat()
+    if (nlink === 0) throw new Error(`somebody deleted ${segment.path}`)
+    crashPoints.reached('after-fsync')
+    this.durable = Math.max(this.durable, upTo)
+  }
+
+  /** Nothing can be kept: what was not durable is given back, and the segment is written to no more. */
+  #failed(error: unknown): void {
+    const message = error instanceof Error ? error.message : String(error)
+    if (this.#failure === undefined) this.#options.onTrouble(`spool: ${message}; it keeps trying, and counts what is not durable meanwhile`)
+    this.#failures += 1
+    const delayMs = this.#failure === undefined ? spoolRetryMs.first : Math.min(2 * this.#failure.delayMs, spoolRetryMs.max)
+    this.#failure = { message, delayMs, retryAtMs: performance.now() + delayMs }
+    const abandonedFrom = this.written
+    for (const { segment } of this.#pending) {
+      const { handle } = segment
+      segment.handle = undefined
+      handle?.close().catch(() => undefined)
+      if (segment.bytes === 0) this.#forget(segment)
+    }
+    this.#pending = []
+    this.written = this.end
+    this.durable = this.end
+    if (abandonedFrom < this.end) this.events.abandoned(abandonedFrom)
+    this.#letOn()
+  }
+
+  #forget(segment: Segment): void {
+    const index = this.#segments.indexOf(segment)
+    if (index !== -1) this.#segments.splice(index, 1)
+    unlink(segment.path).catch(() => undefined)
+  }
+
+  #recovered(): void {
+    this.#failure = undefined
+    this.#options.onTrouble('spool: keeping again')
+  }
+
+  /**
+   * Reads records from `position` on, about a megabyte of them.
+   *
+   * @returns The records, in order, and where to go on; `next` is {@link written} once there is nothing left to read.
+   */
+  async read(
+    position: number,
+  ): Promise<{ readonly records: readonly SpoolRecord[]; readonly next: number; readonly damagedBytes: number }> {
+    const segment = this.#segments.find(({ position: from, bytes }) => from + bytes > position)
+    if (segment === undefined) return { records: [], next: Math.max(position, this.written), damagedBytes: 0 }
+    const from = Math.max(position, segment.position)
+    const segmentEnd = segment.position + segment.bytes
+    try {
+      const read = await readSegment(segment.path, segment.position, { from, to: segmentEnd })
+      if (read.damagedBytes > 0) this.#sayDamaged(segment.path, read.damagedBytes)
+      return read
+    } catch (error) {
+      // Deleted, or no longer a plain file: nothing of it can be read.
+      this.#sayDamaged(`${segment.path} (${error instanceof Error ? error.message : error})`, segmentEnd - from)
+      return { records: [], next: segmentEnd, damagedBytes: segmentEnd - from }
+    }
+  }
+
+  #sayDamaged(what: string, bytes: number): void {
+    this.#damagedBytes += bytes
+    this.#options.onTrouble(`spool: ${bytes} bytes of ${what} cannot be read; what they held counts as missing`)
+  }
+
+  /** Segments that may be given up for room, oldest first: all but those that are written to. */
+  get sealed(): readonly { readonly position: number; readonly end: number }[] {
+    const written = new Set(this.#pending.map(({ segment }) => segment))
+    return this.#segments.filter((segment) => !written.has(segment)).map(({ position, bytes }) => ({ position, end: position + bytes }))
+  }
+
+  get sealedBytes(): number {
+    let bytes = 0
+    for (const { position, end } of this.sealed) bytes += end - position
+    return bytes
+  }
+
+  /** Resolves when everything appended so far is in the kernel, or given up. */
+  async wrote(): Promise<void> {
+    const target = this.end
+    while (this.written < target) await this.#step()
+  }
+
+  /** Deletes segments nothing of which is needed any more: those that end at or before `position`. */
+  async dropBefore(position: number): Promise<void> {
+    for (const { position: from, end } of this.sealed) {
+      if (end > position) return
+      const segment = this.#segments[0]
+      if (segment?.position !== from) return
+      crashPoints.reached('before-unlink')
+      this.#segments.shift()
+      try {
+        await unlink(segment.path)
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === 'ENOENT') continue
+        this.#options.onTrouble(`spool: ${error instanceof Error ? error.message : error}`)
+      }
+    }
+  }
+
+  /** Cuts a segment that ends in damage, as a process killed amid a write leaves it. `position` is behind its last whole record. */
+  async cutTail(position: number): Promise<void> {
+    const segment = this.#segments.at(-1)
+    if (segment === undefined || this.#pending.length > 0 || position < segment.position) return
+    segment.bytes = position - segment.position
+    await truncate(segment.path, segmentHeadBytes + segment.bytes).catch(() => undefined)
+  }
+
+  status(): SpoolStatus {
+    return {
+      dir: this.#options.dir,
+      bytes: this.bytes,
+      bytesMax: this.#options.bytesMax,
+      segments: this.#segments.length,
+      pendingBytes: this.pendingBytes,
+      syncs: this.#syncs,
+      syncLastMs: this.#syncLastMs,
+      syncMaxMs: this.#syncMaxMs,
+      syncTotalMs: this.#syncTotalMs,
+      damagedBytes: this.#damagedBytes,
+      error: this.#failure?.message,
+    }
+  }
+
+  /** Writes what waits, and closes. */
+  async close(): Promise<void> {
+    await this.sync()
+    await this.#writing
+    await this.#syncing
+    // Nothing is appended or synced from here on, so nobody uses a file that is being closed.
+    this.#pending = []
+    this.durable = this.end
+    this.written = this.end
+    for (const segment of this.#segments) {
+      const { handle } = segment
+      segment.handle = undefined
+      await handle?.close()
+    }
+  }
+}
+
+function newId(): string {
+  return randomBytes(12).toString('base64url')
+}
+
+async function findSegments({ dir, onTrouble }: SpoolOptions): Promise<(Segment & { readonly id: string })[]> {
+  const segments: (Segment & { readonly id: string })[] = []
+  for (const name of (await readdir(dir)).filter((entry) => entry.endsWith(suffix)).sort()) {
+    const path = join(dir, name)
+    try {
+      const handle = await openPlain(path)
+      try {
+        const { size } = await handle.stat()
+        const { buffer, bytesRead } = await handle.read(Buffer.alloc(segmentHeadBytes), 0, segmentHeadBytes, 0)
+        const head = readSegmentHead(buffer.subarray(0, bytesRead))
+        // Killed before its head was written: there is nothing in it.
+        if (head === undefined && size <= segmentHeadBytes) await unlink(path)
+        else if (head === undefined) throw new Error('it is no segment of this version')
+        else segments.push({ ...head, path, bytes: size - segmentHeadBytes, handle: undefined })
+      } finally {
+        await handle.close()
+      }
+    } catch (error) {
+      onTrouble(`spool: cannot use ${path}: ${error instanceof Error ? error.message : error}; it is left alone`)
+    }
+  }
+  return segments.sort((a, b) => a.position - b.position)
+}
+
+/** Follows no link and opens nothing but a plain file. */
+async function openPlain(path: string): Promise<FileHandle> {
+  const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+  const stat = await handle.stat()
+  if (stat.isFile()) return handle
+  await handle.close()
+  throw new Error(`${path} is not a plain file`)
+}
+
+async function readSegment(
+  path: string,
+  firstPosition: number,
+  { from, to }: { readonly from: number; readonly to: number },
+): Promise<{ readonly records: readonly SpoolRecord[]; readonly next: number; readonly damagedBytes: number }> {
+  const handle = await openPlain(path)
+  try {
+    let wanted = spoolReadBytes
+    for (;;) {
+      const length = Math.min(wanted, to - from)
+      const bytes = Buffer.allocUnsafe(length)
+      const { bytesRead } = await handle.read(bytes, 0, length, segmentHeadBytes + from - firstPosition)
+      const isAll = from + length >= to || bytesRead < length
+      const scan = scanRecords(bytes.subarray(0, bytesRead), { position: from, isAll })
+      if (scan.records.length === 0 && !isAll && scan.used === 0) {
+        wanted = Math.max(2 * wanted, scan.needs)
+        continue
+      }
+      const lost = isAll ? length - bytesRead : 0
+      return { records: scan.records, next: isAll ? to : from + scan.used, damagedBytes: scan.damagedBytes + lost }
+    }
+  } finally {
+    await handle.close()
+  }
+}
+
+/** Without this a new file may be gone after a power cut, whatever was synced into it. */
+async function syncFolder(dir: string): Promise<void> {
+  const handle = await open(dir, constants.O_RDONLY)
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
