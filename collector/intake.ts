@@ -104,15 +104,18 @@ export class Intake {
       if (taking.length === 0) return part
     }
     const place = part.frame && spool.append(recordTypes.frame, encodeKeptHead(receivedAtMs, parts.topic), part.frame)
+    place?.block.hold()
     const entry: QueuedEntry = {
       position: place?.position ?? spool.end,
       end: place?.end ?? spool.end,
       isSpooled: place !== undefined,
       topic: book.topic,
       origin: frame.origin,
-      lines,
+      lines: place === undefined ? lines : copied(place.rest, lines, isWhole ? parts.frame : undefined),
       count,
       receivedAtMs,
+      holders: taking.length,
+      block: place?.block,
     }
     if (entry.isSpooled) this.#unwritten.push(entry)
     for (const [i, runner] of runners.entries()) {
@@ -201,6 +204,12 @@ export class Intake {
     this.#tellLosses()
     if (asks.length > 0) this.#ports.control.ask(asks)
   }
+}
+
+/** The same lines in the spool's copy of their frame: where they stand in the original, or at its end. */
+function copied(copy: Buffer, lines: Buffer, original: Buffer | undefined): Buffer {
+  const from = original === undefined ? copy.length - lines.length : lines.byteOffset - original.byteOffset
+  return copy.subarray(from, from + lines.length)
 }
 
 /** Undefined when it does not fit: a higher first number takes more bytes, and may take more than the known lines leave. */

@@ -11,6 +11,7 @@ import { sinkQueueBytesMax } from '../wire/limits.ts'
 import type { Topic } from '../wire/topic.ts'
 import type { SinkBook } from './ledger.ts'
 import type { Entry, KeepingSink } from './sinks/sink.ts'
+import type { Block } from './spool/block.ts'
 import type { Spool } from './spool/spool.ts'
 import { type KeptFrame, readKept, type SinkPlace } from './spool/spool-bodies.ts'
 import { recordTypes, type SpoolRecord } from './spool/spool-record.ts'
@@ -28,12 +29,22 @@ export interface SinkRunnerOptions {
 
 export interface QueuedEntry extends Entry {
   readonly origin: string
+  /** Runners that are not done with its lines. The last one gives back the memory they stand in. */
+  holders: number
+  readonly block: Block | undefined
+}
+
+function letGo(entry: QueuedEntry): void {
+  entry.holders -= 1
+  if (entry.holders === 0) entry.block?.release()
 }
 
 export class SinkRunner {
   readonly sink: KeepingSink
   readonly #options: SinkRunnerOptions
   readonly #spool: Spool
+  /** Records this sink will never get, since the start. */
+  expired = 0
   readonly #queue = new Fifo<QueuedEntry>()
   #queueBytes = 0
   #queuePeakBytes = 0
@@ -108,7 +119,7 @@ export class SinkRunner {
   /** Takes what has just been received, in the order of the spool. Never waits. */
   offer(entry: QueuedEntry): void {
     if (this.#isBehind) {
-      if (this.#joinAt === undefined) return
+      if (this.#joinAt === undefined) return letGo(entry)
     } else if (this.#queue.length === 0 && entry.end <= this.#spool.written && !this.sink.isFull) {
       this.#give(entry)
       return
@@ -121,16 +132,19 @@ export class SinkRunner {
 
   /** What waits in memory is in the spool too, or will be; the sink takes it from there when it gets to it. */
   #fallBehind(): void {
-    for (const entry of this.#queue) if (!entry.isSpooled) this.#expire(entry.origin, entry.topic, entry.count)
+    for (const entry of this.#queue) {
+      if (!entry.isSpooled) this.#expire(entry.origin, entry.topic, entry.count)
+      letGo(entry)
+    }
     this.#isBehind = true
     this.#joinAt = undefined
     this.#queue.clear()
     this.#queueBytes = 0
   }
 
-  #give(entry: Entry): void {
+  #give(entry: QueuedEntry): void {
     this.#readAt = entry.end
-    this.sink.write(entry)
+    if (!this.sink.write(entry)) letGo(entry)
   }
 
   /** Moves what can be moved. Called whenever something was written to the spool or by the sink. */
@@ -213,6 +227,8 @@ export class SinkRunner {
       count: frame.count,
       receivedAtMs,
       isSpooled: true,
+      holders: 1,
+      block: undefined,
     }
   }
 
@@ -222,6 +238,7 @@ export class SinkRunner {
   }
 
   #done(entry: QueuedEntry): void {
+    letGo(entry)
     const book = this.#options.bookOf(entry.origin, entry.topic)
     if (book !== undefined) book.pending = Math.max(0, book.pending - entry.count)
   }
@@ -260,6 +277,7 @@ export class SinkRunner {
   }
 
   #expire(origin: string, topic: Topic, count: number): void {
+    this.expired += count
     const book = this.#options.bookOf(origin, topic)
     if (book === undefined) return
     book.pending = Math.max(0, book.pending - count)

@@ -8,7 +8,9 @@ const chunkBytes = 65_536
 export class WriteBuffer {
   byteLength = 0
   #chunks: Buffer[] = []
+  /** Small pieces stand in it from `#from` to `#filled`; what is before is among the chunks. */
   #chunk: Buffer | undefined
+  #from = 0
   #filled = 0
 
   /** @param piece - Not to be written to until it has been written out. */
@@ -23,6 +25,8 @@ export class WriteBuffer {
       this.#seal()
       // A small one first: thousands of services may each write one line.
       this.#chunk = Buffer.allocUnsafeSlow(this.#chunks.length === 0 ? copyBelowBytes : chunkBytes)
+      this.#from = 0
+      this.#filled = 0
     }
     piece.copy(this.#chunk, this.#filled)
     this.#filled += piece.length
@@ -31,6 +35,7 @@ export class WriteBuffer {
   /** Takes everything out, in order. */
   take(): Buffer[] {
     this.#seal()
+    this.#chunk = undefined
     const chunks = this.#chunks
     this.#chunks = []
     this.byteLength = 0
@@ -44,9 +49,8 @@ export class WriteBuffer {
   }
 
   #seal(): void {
-    if (this.#chunk !== undefined && this.#filled > 0) this.#chunks.push(this.#chunk.subarray(0, this.#filled))
-    this.#chunk = undefined
-    this.#filled = 0
+    if (this.#chunk !== undefined && this.#filled > this.#from) this.#chunks.push(this.#chunk.subarray(this.#from, this.#filled))
+    this.#from = this.#filled
   }
 }
 

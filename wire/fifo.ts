@@ -1,6 +1,6 @@
 /** A first-in first-out list whose `shift` is cheap: an array with a moving head, moved together now and then. */
 export class Fifo<T> {
-  #items: T[] = []
+  #items: (T | undefined)[] = []
   #head = 0
 
   get length(): number {
@@ -18,6 +18,8 @@ export class Fifo<T> {
   shift(): T | undefined {
     const item = this.#items[this.#head]
     if (this.length === 0) return undefined
+    // What has left must not be kept from the garbage collector: it may hold a frame.
+    this.#items[this.#head] = undefined
     this.#head += 1
     if (this.#head > 64 && this.#head * 2 > this.#items.length) {
       this.#items = this.#items.slice(this.#head)
@@ -28,7 +30,7 @@ export class Fifo<T> {
 
   /** Keeps what `keep` accepts, in order. */
   retain(keep: (item: T) => boolean): void {
-    this.#items = this.#items.slice(this.#head).filter(keep)
+    this.#items = this.#items.slice(this.#head).filter((item) => keep(item as T))
     this.#head = 0
   }
 

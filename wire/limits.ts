@@ -185,14 +185,14 @@ export const sinkPendingBytesMax = 16_777_216
  * pressure reaches the agents' rings through ZeroMQ, which loses nothing, and memory that is still in the processor's
  * cache is used again. It never stops for good: a socket nobody reads has no subscriptions and no heartbeats.
  */
-export const sinkCrowdedBytes = 2_097_152
+export const sinkCrowdedBytes = 4_194_304
 export const crowdedPauseMs = 50
 
 /** Files the file sink holds open. The least recently written one is closed first. */
 export const openFilesMax = 128
 
 /** A file sink writes when this much waits, or after `sinkFlushMs`. Large writes are what makes it fast. */
-export const sinkWriteBytes = 262_144
+export const sinkWriteBytes = 524_288
 export const sinkFlushMs = 20
 
 /** One live tail's queue in the collector, in frames. Beyond it that tail misses records and counts them. */
@@ -240,3 +240,10 @@ export const spoolReleaseBytes = 134_217_728
 export const spoolSyncEveryMs = 200
 /** Longer, and an agent's ring of 8 MiB is full of what waits to be acknowledged. */
 export const spoolSyncEveryMsMax = 10_000
+
+/** The spool writes when this much waits, or after `spoolWriteMs`: a write costs tens of microseconds however small it is. */
+export const spoolWriteBytes = 1_048_576
+export const spoolWriteMs = 5
+
+/** Blocks kept for use again: what is on its way to the spool and the sinks at full speed. */
+export const spoolBlocksMax = 16

@@ -99,11 +99,13 @@ export class FileSink implements KeepingSink {
     return lowest
   }
 
-  write(entry: Entry): void {
+  write(entry: Entry): boolean {
     const file = this.#file(this.#options.path.of(entry.topic, entry.receivedAtMs))
     // What is nowhere else is held, however much that is: the collector takes no more of it.
-    if (!entry.isSpooled || !(this.#missed.has(file) || this.#cannotTake(file))) this.#append(file, entry)
+    const isTaken = !entry.isSpooled || !(this.#missed.has(file) || this.#cannotTake(file))
+    if (isTaken) this.#append(file, entry)
     else if (!this.#missed.has(file)) this.#missed.set(file, entry.position)
+    return isTaken
   }
 
   #cannotTake(file: LogFile): boolean {
@@ -159,17 +161,18 @@ export class FileSink implements KeepingSink {
     this.#stuckAgain.clear()
   }
 
-  writeMissed(entry: Entry): void {
+  writeMissed(entry: Entry): boolean {
     const file = this.#file(this.#options.path.of(entry.topic, entry.receivedAtMs))
     const from = this.#missed.get(file)
-    if (from === undefined || entry.position < from || this.#stuckAgain.has(file)) return
+    if (from === undefined || entry.position < from || this.#stuckAgain.has(file)) return false
     if (this.#cannotTake(file)) {
       // What follows must wait for this.
       this.#stuckAgain.add(file)
-      return
+      return false
     }
     this.#append(file, entry)
     this.#missed.set(file, entry.end)
+    return true
   }
 
   caughtUp(position: number): void {

@@ -34,8 +34,8 @@ export interface Entry {
 export interface Sink {
   readonly name: string
   readonly patterns: CompiledPatterns
-  /** Takes whole lines. Never waits. */
-  write(entry: Entry): void
+  /** Takes whole lines. Never waits. False when it has not taken them: it cannot now, or never will. */
+  write(entry: Entry): boolean
   /** Opens its files anew, after somebody moved them. */
   reopen(): void
   status(): SinkStatus
@@ -72,7 +72,7 @@ export interface KeepingSink extends Sink {
   /** Entries from {@link missedFrom} on follow. */
   beginMissed(): void
   /** Like `write`, for entries it may have missed: takes what belongs to a file that missed it. */
-  writeMissed(entry: Entry): void
+  writeMissed(entry: Entry): boolean
   /** Everything before `position` has been offered with {@link writeMissed}. */
   caughtUp(position: number): void
   /** Whether an entry it was once offered is still owed to a file that was stuck. */

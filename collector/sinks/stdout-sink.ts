@@ -26,16 +26,17 @@ export class StdoutSink implements Sink {
     })
   }
 
-  write({ lines, count }: Entry): void {
+  write({ lines, count }: Entry): boolean {
     if (this.#error !== undefined || this.#out.writableLength + lines.length > pendingBytesMax) {
       this.#dropped += count
-      return
+      return false
     }
     // The frame may be freed before a slow terminal has taken the lines; a pipe gets its own copy.
     this.#out.write(Buffer.from(lines), (error) => {
       if (error) this.#dropped += count
       else this.#written += count
     })
+    return true
   }
 
   reopen(): void {}

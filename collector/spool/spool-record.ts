@@ -33,20 +33,26 @@ export interface SpoolRecord {
   readonly end: number
 }
 
+/** Bytes of a record with a body of so many. */
+export function recordBytes(bodyBytes: number): number {
+  return recordHeadBytes + bodyBytes
+}
+
 /**
- * Head of a record whose body is `first` and then `rest`. Returned with `first` behind it, as one buffer.
+ * Writes a record whose body is `first` and then `rest`.
  *
- * @param rest - Stays where it is; to be written behind what is returned.
+ * @returns Offset behind it in `into`.
  */
-export function encodeRecord(type: RecordType, first: Buffer, rest: Buffer | undefined): Buffer {
-  const bytes = Buffer.allocUnsafe(recordHeadBytes + first.length)
-  mark.copy(bytes, 0)
-  bytes.writeUInt32LE(1 + first.length + (rest?.length ?? 0), 4)
-  bytes[12] = type
-  first.copy(bytes, recordHeadBytes)
-  const own = crc32(bytes.subarray(12))
-  bytes.writeUInt32LE(rest === undefined ? own : crc32(rest, own), 8)
-  return bytes
+export function writeRecord(type: RecordType, first: Buffer, rest: Buffer | undefined, into: Buffer, at: number): number {
+  mark.copy(into, at)
+  into.writeUInt32LE(1 + first.length + (rest?.length ?? 0), at + 4)
+  into[at + 12] = type
+  first.copy(into, at + recordHeadBytes)
+  const restAt = at + recordHeadBytes + first.length
+  rest?.copy(into, restAt)
+  const end = restAt + (rest?.length ?? 0)
+  into.writeUInt32LE(crc32(into.subarray(at + 12, end)), at + 8)
+  return end
 }
 
 export interface Scan {

@@ -19,18 +19,20 @@ import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
 import { type FileHandle, mkdir, open, readdir, truncate, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
-import { spoolReadBytes, spoolRetryMs, spoolSegmentBytes, spoolSegmentsMin } from '../../wire/limits.ts'
-import { WriteBuffer, writeFully } from '../write-buffer.ts'
+import { spoolReadBytes, spoolRetryMs, spoolSegmentBytes, spoolSegmentsMin, spoolWriteBytes, spoolWriteMs } from '../../wire/limits.ts'
+import { writeFully } from '../write-buffer.ts'
+import { type Block, BlockPool } from './block.ts'
 import { crashPoints } from './crash-points.ts'
 import {
-  encodeRecord,
   encodeSegmentHead,
   type RecordType,
   readSegmentHead,
+  recordBytes,
   recordTypes,
   type SpoolRecord,
   scanRecords,
   segmentHeadBytes,
+  writeRecord,
 } from './spool-record.ts'
 
 const suffix = '.spool'
@@ -79,7 +81,24 @@ interface Segment {
 
 interface Pending {
   readonly segment: Segment
-  readonly buffer: WriteBuffer
+  /** Not written yet, in order. */
+  blocks: Waiting[]
+}
+
+/** Bytes of a block that are not written yet. */
+interface Waiting {
+  readonly block: Block
+  readonly from: number
+  to: number
+}
+
+/** Where a record will stand. */
+export interface Place {
+  readonly position: number
+  readonly end: number
+  /** Its copy of `rest`, and the block that is in. Whoever looks at it later holds the block. */
+  readonly rest: Buffer
+  readonly block: Block
 }
 
 interface Failure {
@@ -101,7 +120,13 @@ export class Spool {
   /** Oldest first; the last one may be written to. */
   readonly #segments: Segment[]
   #pending: Pending[] = []
+  readonly #pool = new BlockPool()
+  /** What is appended goes here. */
+  #block: Block | undefined
   #writing: Promise<void> | undefined
+  #writeTimer: NodeJS.Timeout | undefined
+  /** Everything before is to be written, however little that is. */
+  #writeUpTo = 0
   #syncing: Promise<void> | undefined
   /** Told after each step of writing. */
   #waiting: (() => void)[] = []
@@ -190,7 +215,7 @@ export class Spool {
       handle: undefined,
     }
     this.#segments.push(segment)
-    this.#pending.push({ segment, buffer: new WriteBuffer() })
+    this.#pending.push({ segment, blocks: [] })
     this.#append(recordTypes.state, state, undefined)
   }
 
@@ -204,33 +229,60 @@ export class Spool {
   /**
    * Appends a record. Never waits.
    *
-   * @param rest - Held until it is written; not to be changed.
+   * @param rest - Copied, like `first`.
    * @returns Where it will stand; undefined while nothing can be kept.
    */
-  append(type: RecordType, first: Buffer, rest?: Buffer): { readonly position: number; readonly end: number } | undefined {
+  append(type: RecordType, first: Buffer, rest?: Buffer): Place | undefined {
     if (this.#failure !== undefined || this.#pending.length === 0) return undefined
     return this.#append(type, first, rest)
   }
 
-  #append(type: RecordType, first: Buffer, rest: Buffer | undefined): { readonly position: number; readonly end: number } {
-    const buffer = this.#pending.at(-1)?.buffer
-    const head = encodeRecord(type, first, rest)
-    buffer?.push(head)
-    if (rest !== undefined) buffer?.push(rest)
+  #append(type: RecordType, first: Buffer, rest: Buffer | undefined): Place {
+    const bytes = recordBytes(first.length + (rest?.length ?? 0))
+    const block = this.#blockFor(bytes)
+    const from = block.used
+    block.used = writeRecord(type, first, rest, block.bytes, from)
+    const blocks = this.#pending.at(-1)?.blocks
+    const last = blocks?.at(-1)
+    if (last?.block === block && last.to === from) last.to = block.used
+    else {
+      block.hold()
+      blocks?.push({ block, from, to: block.used })
+    }
     const position = this.end
-    this.end += head.length + (rest?.length ?? 0)
+    this.end += bytes
+    if (this.pendingBytes >= spoolWriteBytes) this.#writing ??= this.#writeAll()
+    else this.#writeTimer ??= setTimeout(() => this.#writeSoon(), spoolWriteMs)
+    return { position, end: this.end, block, rest: block.bytes.subarray(block.used - (rest?.length ?? 0), block.used) }
+  }
+
+  #blockFor(bytes: number): Block {
+    if (this.#block === undefined || this.#block.used + bytes > this.#block.bytes.length) {
+      this.#block?.release()
+      this.#block = this.#pool.take(bytes)
+    }
+    return this.#block
+  }
+
+  /** Writes what waits, be it little. */
+  #writeSoon(): void {
+    clearTimeout(this.#writeTimer)
+    this.#writeTimer = undefined
+    this.#writeUpTo = this.end
     this.#writing ??= this.#writeAll()
-    return { position, end: this.end }
   }
 
   async #writeAll(): Promise<void> {
     // Whatever is appended in this turn is written with it.
     await undefined
     try {
-      for (let next = this.#pending[0]; next !== undefined; next = this.#pending[0]) {
-        if (next.buffer.byteLength > 0) await this.#write(next)
-        else if (this.#pending.length === 1) break
-        else await this.#seal(next)
+      // Small writes cost as much as large ones.
+      while (this.written < this.#writeUpTo || this.pendingBytes >= spoolWriteBytes || this.#pending.length > 1) {
+        const [next] = this.#pending
+        if (next === undefined) break
+        if (next.blocks.length > 0) await this.#write(next)
+        else if (this.#pending.length > 1) await this.#seal(next)
+        else break
       }
     } catch (error) {
       this.#failed(error)
@@ -240,10 +292,14 @@ export class Spool {
     }
   }
 
-  async #write({ segment, buffer }: Pending): Promise<void> {
+  async #write(pending: Pending): Promise<void> {
+    const { segment } = pending
     const handle = segment.handle ?? (await this.#create(segment))
-    const chunks = buffer.take()
+    const { blocks } = pending
+    pending.blocks = []
+    const chunks = blocks.map(({ block, from, to }) => block.bytes.subarray(from, to))
     const { written, error } = await writeFully(handle, chunks)
+    for (const { block } of blocks) block.release()
     if (error !== undefined) {
       // What is torn is cut off again; should that fail too, a reader passes over it.
       await handle.truncate(segmentHeadBytes + segment.bytes).catch(() => undefined)
@@ -278,6 +334,7 @@ export class Spool {
   }
 
   #step(): Promise<void> {
+    this.#writeSoon()
     return new Promise((resolve) => this.#waiting.push(resolve))
   }
 
@@ -342,7 +399,8 @@ export class Spool {
     const delayMs = this.#failure === undefined ? spoolRetryMs.first : Math.min(2 * this.#failure.delayMs, spoolRetryMs.max)
     this.#failure = { message, delayMs, retryAtMs: performance.now() + delayMs }
     const abandonedFrom = this.written
-    for (const { segment } of this.#pending) {
+    for (const { segment, blocks } of this.#pending) {
+      for (const { block } of blocks) block.release()
       const { handle } = segment
       segment.handle = undefined
       handle?.close().catch(() => undefined)
@@ -456,6 +514,7 @@ export class Spool {
   /** Writes what waits, and closes. */
   async close(): Promise<void> {
     await this.sync()
+    clearTimeout(this.#writeTimer)
     await this.#writing
     await this.#syncing
     // Nothing is appended or synced from here on, so nobody uses a file that is being closed.
