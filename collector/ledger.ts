@@ -6,12 +6,21 @@
  *
  * Pure but for the clock that is passed in. What a frame brings that is new, and nothing else, is for the sinks.
  */
-import { askedRangesMax, finishedShownMs, originsMax, originTopicsMax, topicBooksMax } from '../wire/limits.ts'
+import {
+  askedRangesMax,
+  finishedShownMs,
+  originsMax,
+  originTopicsMax,
+  repairBreaker,
+  repairCreditRecords,
+  topicBooksMax,
+} from '../wire/limits.ts'
 import type { Manifest, ManifestWho } from '../wire/manifest.ts'
 import type { CompiledPatterns } from '../wire/pattern.ts'
 import type { Range } from '../wire/range-set.ts'
 import { type LossReason, repairingPolicy, StreamLedger } from '../wire/stream-ledger.ts'
 import type { Topic } from '../wire/topic.ts'
+import { RepairBreaker } from './repair-breaker.ts'
 
 /** live: heard of; silent: three manifests missed; finished: said goodbye; unclean: silent for long, never said goodbye. */
 type OriginState = 'live' | 'silent' | 'finished' | 'unclean'
@@ -81,6 +90,7 @@ export interface OriginBook {
   isByeOwed: boolean
   /** What it had not sent is booked as lost. */
   isGivenUp: boolean
+  readonly repair: RepairBreaker
 }
 
 /** What has to be kept before it can be acknowledged: a topic's frontier and count at one moment. */
@@ -313,21 +323,38 @@ export class Ledger {
   tick(nowMs: number, isRefused: (topic: Topic) => boolean): Ask[] {
     for (const origin of this.origins.values()) this.#age(origin, nowMs)
     const asks: Ask[] = []
-    const asked = new Map<OriginBook, number>()
+    const rooms = new Map<OriginBook, { ranges: number; records: number }>()
     for (const book of this.#holed) {
       const { origin } = book
       if (!book.ledger.hasHoles) this.#holed.delete(book)
       // A silent origin hears nothing; how long that may go on is decided for all it holds at once.
       if (!book.ledger.hasHoles || origin.state === 'silent' || origin.state === 'unclean' || isRefused(book.topic)) continue
-      const askedBefore = asked.get(origin) ?? 0
-      if (askedBefore >= askedRangesMax) continue
+      let room = rooms.get(origin)
+      if (room === undefined) {
+        room = this.#repairRoom(origin, nowMs)
+        rooms.set(origin, room)
+      }
       const lostBefore = book.ledger.lostRecords
-      const ranges = book.ledger.due(nowMs, askedRangesMax - askedBefore)
+      const ranges = room.records > 0 && room.ranges > 0 ? book.ledger.due(nowMs, room) : []
+      if (origin.repair.isOpen(nowMs)) book.ledger.loseOlder(nowMs - repairBreaker.heldMs, 'overload')
       if (book.ledger.lostRecords !== lostBefore) this.#dirty.add(book)
-      if (ranges.length > 0) asks.push({ book, ranges })
-      asked.set(origin, askedBefore + ranges.length)
+      room.ranges -= ranges.length
+      if (ranges.length === 0) continue
+      asks.push({ book, ranges })
+      origin.repair.asked(ranges.reduce((records, { from, to }) => records + to - from, 0))
     }
     return asks
+  }
+
+  /** What may be asked of an origin now: within its credit, and only while asking is of use. */
+  #repairRoom(origin: OriginBook, nowMs: number): { ranges: number; records: number } {
+    let [repaired, outstanding] = [0, 0]
+    for (const { ledger } of origin.topics.values()) {
+      repaired += ledger.repaired
+      outstanding += ledger.outstanding(nowMs)
+    }
+    origin.repair.look(repaired, nowMs)
+    return { ranges: askedRangesMax, records: origin.repair.isOpen(nowMs) ? 0 : repairCreditRecords - outstanding }
   }
 
   #age(origin: OriginBook, nowMs: number): void {
@@ -366,6 +393,7 @@ export class Ledger {
         finishedAtMs: Number.POSITIVE_INFINITY,
         isByeOwed: false,
         isGivenUp: false,
+        repair: new RepairBreaker(),
       }
       this.origins.set(origin, book)
     }

@@ -247,3 +247,18 @@ export const spoolWriteMs = 5
 
 /** Blocks kept for use again: what is on its way to the spool and the sinks at full speed. */
 export const spoolBlocksMax = 16
+
+/** Records asked of one origin and not answered yet: two seconds of what an agent re-sends at 240 bytes each. */
+export const repairCreditRecords = 32_768
+
+/**
+ * When at least `recordsMin` records were asked of an origin within `windowMs` and less than `yieldMin` of them came,
+ * nothing is asked of it for `openMs`; a hole that has been waiting for `heldMs` then is given up.
+ */
+export const repairBreaker: {
+  readonly windowMs: number
+  readonly recordsMin: number
+  readonly yieldMin: number
+  readonly openMs: number
+  readonly heldMs: number
+} = { windowMs: 30_000, recordsMin: 100_000, yieldMin: 0.5, openMs: 30_000, heldMs: 60_000 }

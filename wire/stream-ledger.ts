@@ -59,6 +59,8 @@ export class StreamLedger {
   duplicates = 0
   /** Records that came after they were booked as lost. */
   late = 0
+  /** Records that came after they were missed. */
+  repaired = 0
   readonly lost: Map<LossReason, number> = new Map()
   readonly #policy: HolePolicy
   readonly #onLost: ((range: Range, reason: LossReason) => void) | undefined
@@ -138,6 +140,7 @@ export class StreamLedger {
         fresh.push(part)
         freshRecords += part.to - part.from
       }
+      this.repaired += freshRecords
     }
     if (end > this.horizon) {
       const from = Math.max(seq, this.horizon)
@@ -211,20 +214,37 @@ export class StreamLedger {
   /**
    * Looks at the holes that are due.
    *
-   * @param rangesMax - Once there are so many ranges, the rest stays due and no attempt of it is counted.
+   * @param room - Ranges and records that may be asked for. The rest stays due, and no attempt of it is counted.
    * @returns Ranges to ask the origin for now; each counts as one attempt. What was asked for too often, or is no
    *   longer with the origin, has been booked as lost.
    */
-  due(nowMs: number, rangesMax: number = Number.POSITIVE_INFINITY): Range[] {
+  due(nowMs: number, room: { ranges: number; records: number } = unlimited()): Range[] {
     const asks: Range[] = []
     if (this.#watches.length === 0) return asks
     const kept: Watch[] = []
     for (const watch of this.#watches) {
-      if (watch.dueAtMs > nowMs || asks.length >= rangesMax) kept.push(watch)
-      else if (this.#look(watch, nowMs, asks)) kept.push(watch)
+      if (watch.dueAtMs > nowMs || room.ranges <= asks.length || room.records <= 0) kept.push(watch)
+      else kept.push(...this.#look(watch, nowMs, asks, room))
     }
     this.#watches = kept
     return asks
+  }
+
+  /** Records that were asked for and may still be answered. */
+  outstanding(nowMs: number): number {
+    let records = 0
+    for (const { from, to, attempts, dueAtMs } of this.#watches) {
+      if (attempts === 0 || dueAtMs <= nowMs) continue
+      for (const hole of this.#missing.within(from, to)) records += hole.to - hole.from
+    }
+    return records
+  }
+
+  /** Gives up holes that were seen before `seenBeforeMs`. Returns the records booked. */
+  loseOlder(seenBeforeMs: number, reason: LossReason): number {
+    let records = 0
+    for (const { from, to, seenAtMs } of this.#watches) if (seenAtMs < seenBeforeMs) records += this.lose(from, to, reason)
+    return records
   }
 
   /** The origin speaks again after a silence, in which nobody heard the requests: they count as not made. */
@@ -236,22 +256,35 @@ export class StreamLedger {
     }
   }
 
-  #look(watch: Watch, nowMs: number, asks: Range[]): boolean {
+  /** What is still to be watched of a watch that is due. */
+  #look(watch: Watch, nowMs: number, asks: Range[], room: { ranges: number; records: number }): Watch[] {
     if (this.#policy.attemptsMax === 0) {
       this.lose(watch.from, watch.to, 'transit')
-      return false
+      return []
     }
     this.lose(watch.from, Math.min(watch.to, this.#trail), 'ring_evicted')
     const holes = this.#missing.within(watch.from, watch.to)
-    if (holes.length === 0) return false
+    if (holes.length === 0) return []
     if (watch.attempts >= this.#policy.attemptsMax) {
       this.lose(watch.from, watch.to, 'unanswered')
-      return false
+      return []
     }
-    asks.push(...holes)
+    let askedTo = watch.from
+    for (const hole of holes) {
+      if (room.records <= 0) break
+      const to = Math.min(hole.to, hole.from + room.records)
+      asks.push({ from: hole.from, to })
+      room.records -= to - hole.from
+      askedTo = to
+    }
+    const end = watch.to
+    const isAll = askedTo >= (holes.at(-1)?.to ?? end)
+    // What there was no room to ask for keeps its attempt.
+    const rest: Watch[] = isAll ? [] : [{ ...watch, from: askedTo }]
+    watch.to = isAll ? end : askedTo
     watch.dueAtMs = nowMs + repairTimeoutMs * 2 ** watch.attempts
     watch.attempts += 1
-    return true
+    return [watch, ...rest]
   }
 
   #open(from: number, to: number, nowMs: number): void {
@@ -280,6 +313,10 @@ export class StreamLedger {
     this.late += late
     this.duplicates += records - late
   }
+}
+
+function unlimited(): { ranges: number; records: number } {
+  return { ranges: Number.POSITIVE_INFINITY, records: Number.POSITIVE_INFINITY }
 }
 
 function flat(ranges: RangeSet): number[] {
