@@ -401,6 +401,6 @@ describe('bounds', () => {
   })
 
   test('the reasons are a closed list', () => {
-    expect(lossReasons).toEqual(['ring_evicted', 'unanswered', 'origin_gone', 'overload', 'transit'])
+    expect(lossReasons).toEqual(['ring_evicted', 'unanswered', 'origin_gone', 'overload', 'transit', 'spool_damaged'])
   })
 })
