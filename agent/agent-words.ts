@@ -4,7 +4,7 @@ import type { AgentStats } from './books.ts'
 import type { LinkState } from './link-state.ts'
 import { Notices } from './notices.ts'
 import type { LinkEndpoints } from './options.ts'
-import { processRing } from './ring.ts'
+import type { AgentRuntime, Pending } from './runtime.ts'
 
 /** What it looks at when it speaks. */
 export interface Spoken {
@@ -21,28 +21,32 @@ const absentNoticeMs = 2_000
 
 export class AgentWords {
   readonly #agent: Spoken
-  readonly #notices = new Notices()
-  readonly #startedAtMs = performance.now()
+  readonly #runtime: AgentRuntime
+  readonly #notices: Notices
+  readonly #startedAtMs: number
   #firstLossAtMs = 0
   #lostRecords = 0
   #toldRecords = 0
-  #look: NodeJS.Immediate | undefined
+  #look: Pending | undefined
   #saidTotal = ''
 
-  constructor(agent: Spoken) {
+  constructor(agent: Spoken, runtime: AgentRuntime) {
     this.#agent = agent
+    this.#runtime = runtime
+    this.#notices = new Notices(runtime.say)
+    this.#startedAtMs = runtime.nowMs()
   }
 
   /** Notes a loss. The first is told at once, but not on the stack of the call that met it. */
   lost(records: number): void {
     this.#lostRecords += records
-    if (this.#firstLossAtMs === 0) this.#firstLossAtMs = Date.now()
+    if (this.#firstLossAtMs === 0) this.#firstLossAtMs = this.#runtime.wallClockMs()
     else if (!this.#agent.isClosed) return
     // After the end of the agent there is no regular look any more.
-    this.#look ??= setImmediate(() => {
+    this.#look ??= this.#runtime.afterThisTurn(() => {
       this.#look = undefined
-      this.look(performance.now())
-    }).unref()
+      this.look(this.#runtime.nowMs())
+    })
   }
 
   /** Says what there is to say, if it is time. */
@@ -80,7 +84,8 @@ export class AgentWords {
   #why(): string {
     if (this.#agent.isClosed) return 'logged after close()'
     if (this.#agent.isFlowing()) return `the collector at ${this.#collectors} takes records more slowly than they are logged`
-    const kept = processRing.bytesMax >= 2 ** 20 ? `${processRing.bytesMax >> 20} MiB` : `${processRing.bytesMax >> 10} KiB`
+    const { bytesMax } = this.#runtime.ring
+    const kept = bytesMax >= 2 ** 20 ? `${bytesMax >> 20} MiB` : `${bytesMax >> 10} KiB`
     if (this.#isAnyConnected)
       return `the collector at ${this.#collectors} is connected but takes nothing; keeping the most important ${kept}`
     return `${this.#nobodyThere}; until then up to ${kept} are kept, the least important lost first`

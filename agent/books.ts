@@ -1,5 +1,10 @@
 /** What an agent tells about itself. */
+import { isOtherTopic } from '../wire/topic.ts'
+import type { Batcher } from './batcher.ts'
+import type { Link } from './link.ts'
 import type { LinkState } from './link-state.ts'
+import type { Ring } from './ring.ts'
+import type { Streams } from './streams.ts'
 
 /** The agent's own books. Counts of records unless the name says otherwise. */
 export interface AgentStats {
@@ -40,4 +45,64 @@ export interface TopicStats {
 export interface FlushResult {
   /** Records no collector has acknowledged. */
   readonly left: number
+}
+
+export interface Accounted {
+  readonly origin: string
+  readonly service: string
+  readonly streams: Streams
+  readonly batcher: Batcher
+  readonly links: readonly Link[]
+  readonly acknowledged: number
+  readonly ring: Ring
+}
+
+/** The books as they are now. Costs a walk over the topics. */
+export function agentStats({ origin, service, streams, batcher, links, acknowledged, ring }: Accounted): AgentStats {
+  const shed: Record<string, number> = {}
+  const topics: Record<string, TopicStats> = Object.create(null)
+  let [accepted, sent, filtered, evictedSent, folded] = [0, 0, 0, 0, 0]
+  for (const stream of streams) {
+    const acceptedHere = stream.next + stream.count
+    accepted += acceptedHere
+    for (const [reason, records] of stream.shed) shed[reason] = (shed[reason] ?? 0) + records
+    filtered += stream.filtered
+    evictedSent += stream.evictedSent
+    topics[stream.topic] = { accepted: acceptedHere, shed: Object.fromEntries(stream.shed), filtered: stream.filtered }
+    if (isOtherTopic(stream.topic)) folded += acceptedHere
+    let unsent = stream.count + batcher.fullRecords(stream)
+    for (const entry of stream.entries) if (entry.frame !== undefined && entry.sent === 0) unsent += entry.count
+    sent += acceptedHere - unsent - stream.shedRecords
+  }
+  return {
+    origin,
+    service,
+    accepted,
+    sent,
+    acknowledged,
+    shed,
+    filtered,
+    cut: batcher.cut,
+    evictedSent,
+    folded,
+    cutTopics: streams.cutTopics,
+    ringBytes: ring.bytes,
+    ringRecords: ring.records,
+    topics,
+    links: links.map((link) => ({ collector: link.endpoints.data, state: link.state, waitingFrames: link.waitingFrames })),
+  }
+}
+
+/** Records no collector has acknowledged. */
+export function leftRecords(streams: Streams, links: readonly Link[]): number {
+  // Whoever answered the last manifest keeps everything it was sent.
+  let answered = 0
+  for (const link of links) if (link.isByeAnswered) answered |= link.bit
+  let records = 0
+  for (const stream of streams) {
+    for (const { frame, acknowledged, sent, count } of stream.entries) {
+      if (frame !== undefined && (acknowledged | (sent & answered)) === 0) records += count
+    }
+  }
+  return records
 }

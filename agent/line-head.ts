@@ -27,8 +27,11 @@ export function scanName(line: string): string | undefined {
 }
 
 /** What is kept of a record that is too long: its level and time, its size in bytes, and its first 4 KiB as text. */
-export function cutLine(line: string, bytes: number, levelNumber: number): string {
-  const time = timeShape.exec(line.slice(0, levelScanChars))?.[1] ?? String(Date.now())
+export function cutLine(
+  line: string,
+  { bytes, levelNumber, timeMs }: { readonly bytes: number; readonly levelNumber: number; readonly timeMs: number },
+): string {
+  const time = timeShape.exec(line.slice(0, levelScanChars))?.[1] ?? String(timeMs)
   // A decoder gives whole characters only; the one that was cut in two is left out.
   const head = new StringDecoder('utf8').write(Buffer.from(line.slice(0, cutRecordBytes), 'utf8').subarray(0, cutRecordBytes))
   return `{"level":${levelNumber},"time":${time},"cut":${bytes},"msg":${JSON.stringify(head)}}\n`

@@ -1,33 +1,20 @@
 /**
- * The way from one agent to one collector: the only place that sends, and the only one that reads what comes back.
+ * The way from one agent to one collector: what is sent when, and what follows from what comes back.
  *
- * Data goes out on an XPUB with one peer that refuses instead of dropping; a refused frame stays in the ring.
- * Subscriptions, acknowledgements and repair requests are polled: nothing here ever waits, nothing keeps the process
- * alive, and no operation is pending when a worker thread ends.
+ * A frame the socket refuses stays in the ring. Subscriptions, acknowledgements and repair requests are polled.
  */
-import { type Context, type Message, Subscriber, XPublisher } from 'zeromq'
 import { beaconTopic, byeSuffix, type ControlMessage, readControl } from '../wire/control.ts'
 import { Fifo } from '../wire/fifo.ts'
-import {
-  agentPollMs,
-  controlBytesMax,
-  controlsPerPollMax,
-  dataHighWaterMarkFrames,
-  rebuildBackoffMs,
-  retrySendMaxMs,
-  retrySendMs,
-  subscriptionsPerPollMax,
-  wantedSettleMs,
-  watchdogSilenceMs,
-} from '../wire/limits.ts'
-import { allowAddress, openSocket } from '../wire/socket.ts'
+import { agentPollMs, rebuildBackoffMs, retrySendMaxMs, retrySendMs, wantedSettleMs, watchdogSilenceMs } from '../wire/limits.ts'
 import type { Topic } from '../wire/topic.ts'
+import type { LinkHears, LinkNetwork, LinkSockets } from './link-network.ts'
 import type { LinkState } from './link-state.ts'
 import { ManifestClock } from './manifest-clock.ts'
 import type { LinkEndpoints } from './options.ts'
 import { Repairs } from './repairs.ts'
 import type { RingEntry } from './ring.ts'
-import { isRejected, receivedHeads } from './settled.ts'
+import type { AgentRuntime, Pending } from './runtime.ts'
+import { SendQueue } from './send-queue.ts'
 import type { AgentStream } from './stream.ts'
 import { covers, Subscriptions } from './subscriptions.ts'
 
@@ -42,14 +29,19 @@ export interface LinkOwner {
   unwanted(link: Link, entry: RingEntry): void
   wantedChanged(): void
   /** A manifest for this link, ready to send. */
-  manifest(link: Link, kind: { readonly isFull: boolean; readonly isFinal: boolean; readonly isUrgent: boolean }): [Buffer, Buffer]
+  manifest(link: Link, kind: ManifestKind): [Buffer, Buffer]
+}
+
+export interface ManifestKind {
+  readonly isFull: boolean
+  readonly isFinal: boolean
+  readonly isUrgent: boolean
 }
 
 const sendsPerPumpMax = 64
-const tidyFromFrames = 256
 const refusedPauseMs = 1
 
-export class Link {
+export class Link implements LinkHears {
   readonly bit: number
   readonly index: number
   readonly endpoints: LinkEndpoints
@@ -64,29 +56,31 @@ export class Link {
   failures = 0
   readonly repairs: Repairs
   readonly #owner: LinkOwner
-  readonly #context: Context
-  #data: XPublisher | undefined
-  #control: Subscriber | undefined
+  readonly #runtime: AgentRuntime
+  readonly #sockets: LinkSockets
   readonly #subscriptions = new Subscriptions()
   #mustRebuildQueue = false
-  readonly #queue = new Fifo<RingEntry>()
-  #tidyAtFrames = tidyFromFrames
+  readonly #queue = new SendQueue()
   /** The pipe was full at the last try. */
   #isRefused = false
   #refusedAtMs = 0
-  #retryTimer: NodeJS.Timeout | undefined
+  #retryTimer: Pending | undefined
   #retryDelayMs = retrySendMs
   readonly #manifests = new ManifestClock()
   #builtAtMs = 0
   #controlHeardAtMs = 0
   #rebuildDelayMs = rebuildBackoffMs.first
-  #isAfterReadScheduled = false
   #isByeSent = false
   #isByeAnswered = false
 
-  constructor(owner: LinkOwner, context: Context, endpoints: LinkEndpoints, index: number) {
+  constructor(
+    owner: LinkOwner,
+    runtime: AgentRuntime,
+    { network, endpoints, index }: { readonly network: LinkNetwork; readonly endpoints: LinkEndpoints; readonly index: number },
+  ) {
     this.#owner = owner
-    this.#context = context
+    this.#runtime = runtime
+    this.#sockets = network.sockets(owner.origin, endpoints, this)
     this.endpoints = endpoints
     this.index = index
     this.bit = 1 << index
@@ -96,28 +90,13 @@ export class Link {
   /** Opens the sockets. Throws what ZeroMQ throws for an address it cannot take. */
   open(nowMs: number): void {
     this.#builtAtMs = nowMs
-    const data = openSocket(this.#context, XPublisher, {
-      sendTimeout: 0,
-      receiveTimeout: 0,
-      noDrop: true,
-      immediate: true,
-      sendHighWaterMark: dataHighWaterMarkFrames,
-      maxMessageSize: controlBytesMax,
-    })
-    this.#data = data
-    const control = openSocket(this.#context, Subscriber, { receiveTimeout: 0, receiveHighWaterMark: 64, maxMessageSize: controlBytesMax })
-    this.#control = control
-    allowAddress(data, this.endpoints.data)
-    allowAddress(control, this.endpoints.control)
-    data.connect(this.endpoints.data)
-    control.subscribe(this.#owner.origin, beaconTopic)
-    control.connect(this.endpoints.control)
+    this.#sockets.open()
   }
 
   close(): void {
     this.state = 'closed'
-    clearTimeout(this.#retryTimer)
-    this.#closeSockets()
+    this.#retryTimer?.cancel()
+    this.#sockets.close()
     this.#queue.clear()
     this.repairs.clear()
   }
@@ -127,8 +106,8 @@ export class Link {
   }
 
   /** Frames not yet handed to this link. */
-  *unsent(): Generator<RingEntry> {
-    for (const entry of this.#queue) if (entry.frame !== undefined) yield entry
+  unsent(): Iterable<RingEntry> {
+    return this.#queue
   }
 
   /** Whether the collector has asked for records under this topic. Unknown, so true, until it has spoken. */
@@ -141,16 +120,11 @@ export class Link {
     // Without a connection the ring alone remembers; the queue is made from it when one begins.
     if (this.state !== 'connected') return
     this.#queue.push(entry)
-    if (this.#queue.length > this.#tidyAtFrames) {
-      // With a full pipe the oldest leave the ring from here.
-      this.#queue.retain((kept) => kept.frame !== undefined)
-      this.#tidyAtFrames = 2 * this.#queue.length + tidyFromFrames
-    }
     // While frames are refused the pipe is asked every millisecond at most; but soon, because there is more to come.
     if (!this.#isRefused) this.pump()
-    else if (performance.now() - this.#refusedAtMs >= refusedPauseMs) {
+    else if (this.#runtime.nowMs() - this.#refusedAtMs >= refusedPauseMs) {
       this.#retryDelayMs = retrySendMs
-      clearTimeout(this.#retryTimer)
+      this.#retryTimer?.cancel()
       this.#retryTimer = undefined
       this.pump()
     }
@@ -159,7 +133,7 @@ export class Link {
   /** The regular look at both sockets. */
   poll(nowMs: number): void {
     if (this.state === 'closed') return
-    this.#read()
+    this.#sockets.read()
     this.#settle(nowMs)
     if (nowMs - this.#builtAtMs > this.#rebuildDelayMs && this.#isSilent(nowMs)) this.#rebuild(nowMs)
     else if (this.#retryTimer === undefined) this.pump()
@@ -168,9 +142,9 @@ export class Link {
   /** Sends what waits until the pipe is full. Bounded work; never waits, never throws. */
   pump(): void {
     this.#guarded(() => {
-      const nowMs = performance.now()
+      const nowMs = this.#runtime.nowMs()
       // Something has come in: it may be the end of the connection. It is known a microtask later; then go on.
-      if (this.state !== 'connected' || this.#read() || !this.#subscriptions.isReady(nowMs, wantedSettleMs)) return
+      if (this.state !== 'connected' || this.#sockets.read() || !this.#subscriptions.isReady(nowMs, wantedSettleMs)) return
       this.#sendWaiting(nowMs, sendsPerPumpMax)
     })
   }
@@ -194,7 +168,7 @@ export class Link {
   #sendWaiting(nowMs: number, sendsMax: number): boolean {
     if (this.#mustRebuildQueue) this.#rebuildQueue()
     // With a full pipe a manifest would be made only to be refused: a frame that exists asks first.
-    const isManifestFirst = !this.#isRefused || peekHeld(this.#queue) === undefined
+    const isManifestFirst = !this.#isRefused || this.#queue.peek() === undefined
     if (isManifestFirst && !this.#sendDueManifest(nowMs)) return this.#retryLater()
     for (let sends = 0; sends < sendsMax; sends += 1) {
       const repair = this.repairs.next(nowMs)
@@ -209,12 +183,12 @@ export class Link {
 
   /** Whether everything this link owes has been handed to the socket. */
   get isDrained(): boolean {
-    return !this.#mustRebuildQueue && peekHeld(this.#queue) === undefined && this.repairs.isEmpty
+    return !this.#mustRebuildQueue && this.#queue.peek() === undefined && this.repairs.isEmpty
   }
 
   #nextInQueue(): RingEntry | undefined {
     for (;;) {
-      const entry = peekHeld(this.#queue)
+      const entry = this.#queue.peek()
       if (entry === undefined) return undefined
       if (this.#subscriptions.covers((entry.owner as AgentStream).topic)) return entry
       // More prefixes may be on their way; what is sent without one goes nowhere and is not missed.
@@ -235,14 +209,12 @@ export class Link {
   }
 
   #send(topic: Buffer, frame: Buffer): boolean {
-    if (this.#data === undefined) return false
-    const promise = this.#data.send([topic, frame])
-    const isTaken = !isRejected(promise)
-    promise.catch(ignore)
+    if (!this.#sockets.isOpen) return false
+    const isTaken = this.#sockets.send(topic, frame)
     this.isFlowing = isTaken
     this.#isRefused = !isTaken
     if (isTaken) this.#retryDelayMs = retrySendMs
-    else this.#refusedAtMs = performance.now()
+    else this.#refusedAtMs = this.#runtime.nowMs()
     return isTaken
   }
 
@@ -271,54 +243,33 @@ export class Link {
     if (this.#retryTimer !== undefined || this.state !== 'connected') return false
     const delayMs = this.#retryDelayMs
     if (this.#isRefused) this.#retryDelayMs = Math.min(2 * delayMs, retrySendMaxMs)
-    this.#retryTimer = setTimeout(() => {
+    this.#retryTimer = this.#runtime.after(delayMs, () => {
       this.#retryTimer = undefined
       this.pump()
-    }, delayMs)
-    this.#retryTimer.unref()
+    })
     return false
   }
 
-  /** Starts reading what has arrived; handled in the microtasks that follow. Returns whether there was anything. */
-  #read(): boolean {
-    const data = this.#data
-    const control = this.#control
-    let subscriptions = 0
-    for (; data?.readable && subscriptions < subscriptionsPerPollMax; subscriptions += 1) {
-      this.#handle(data.receive(), (parts) => this.#subscription(parts))
-    }
-    let controls = 0
-    for (; control?.readable && controls < controlsPerPollMax; controls += 1) {
-      this.#handle(control.receive(), (parts) => this.#controlled(parts))
-    }
-    return subscriptions + controls > 0
+  subscription(parts: readonly Buffer[]): void {
+    if (this.state !== 'closed') this.#guarded(() => this.#subscription(parts))
   }
 
-  #handle(promise: Promise<Message[]>, handler: (parts: Buffer[]) => void): void {
-    promise.then((parts) => {
-      if (this.state === 'closed') return
-      this.#guarded(() => handler(parts))
-      this.#scheduleAfterRead()
-    }, ignore)
+  controlled(parts: readonly Buffer[]): void {
+    if (this.state !== 'closed') this.#guarded(() => this.#controlled(parts))
   }
 
-  /** Once per batch of messages, after the last of them. */
-  #scheduleAfterRead(): void {
-    if (this.#isAfterReadScheduled) return
-    this.#isAfterReadScheduled = true
-    queueMicrotask(() => {
-      this.#isAfterReadScheduled = false
-      this.#settle(performance.now())
-      // What is left to read waits for the next look, so that a flood of messages is no endless chain of microtasks.
-      this.#guarded(() => {
-        const nowMs = performance.now()
-        if (this.state === 'connected' && this.#subscriptions.isReady(nowMs, wantedSettleMs)) this.#sendWaiting(nowMs, sendsPerPumpMax)
-      })
+  allRead(): void {
+    if (this.state === 'closed') return
+    this.#settle(this.#runtime.nowMs())
+    // What is left to read waits for the next look, so that a flood of messages is no endless chain of them.
+    this.#guarded(() => {
+      const nowMs = this.#runtime.nowMs()
+      if (this.state === 'connected' && this.#subscriptions.isReady(nowMs, wantedSettleMs)) this.#sendWaiting(nowMs, sendsPerPumpMax)
     })
   }
 
   /** One subscription (1) or its end (0); anything else a peer sends up is ignored. */
-  #subscription(parts: Buffer[]): void {
+  #subscription(parts: readonly Buffer[]): void {
     const [message] = parts
     if (message === undefined || parts.length !== 1 || message.length === 0) return
     const prefix = message.toString('latin1', 1)
@@ -327,7 +278,7 @@ export class Link {
   }
 
   #subscribed(prefix: string): void {
-    const nowMs = performance.now()
+    const nowMs = this.#runtime.nowMs()
     if (this.state !== 'connected') {
       this.state = 'connected'
       this.#controlHeardAtMs = nowMs
@@ -338,7 +289,7 @@ export class Link {
   }
 
   #unsubscribed(prefix: string): void {
-    this.#subscriptions.remove(prefix, performance.now())
+    this.#subscriptions.remove(prefix, this.#runtime.nowMs())
     // Everything gone at once is a lost connection, not disinterest: what was wanted stays wanted.
     if (this.#subscriptions.isEmpty) this.#lost()
   }
@@ -365,15 +316,14 @@ export class Link {
 
   #rebuildQueue(): void {
     this.#mustRebuildQueue = false
-    this.#queue.clear()
     this.repairs.clear()
-    for (const entry of this.#owner.owed(this)) this.#queue.push(entry)
+    this.#queue.refill(this.#owner.owed(this))
   }
 
-  #controlled(parts: Buffer[]): void {
+  #controlled(parts: readonly Buffer[]): void {
     const [topic, body] = parts
     if (topic === undefined || body === undefined) return
-    const nowMs = performance.now()
+    const nowMs = this.#runtime.nowMs()
     this.#controlHeardAtMs = nowMs
     const name = topic.toString('latin1')
     if (name === beaconTopic) return
@@ -397,7 +347,7 @@ export class Link {
 
   /** ZeroMQ gives up some connections for good and says nothing; only a new socket helps. */
   #rebuild(nowMs: number): void {
-    this.#closeSockets()
+    this.#sockets.close()
     this.#subscriptions.clear()
     if (this.state === 'connected') this.#lost()
     this.#rebuildDelayMs = Math.min(this.#rebuildDelayMs * 2, rebuildBackoffMs.max)
@@ -405,15 +355,8 @@ export class Link {
       this.open(nowMs)
     } catch {
       // Out of file descriptors, say: the next turn of the watchdog tries again.
-      this.#closeSockets()
+      this.#sockets.close()
     }
-  }
-
-  #closeSockets(): void {
-    this.#data?.close()
-    this.#control?.close()
-    this.#data = undefined
-    this.#control = undefined
   }
 
   /** Whether it is worth the process's last milliseconds to wait for this link. */
@@ -428,21 +371,15 @@ export class Link {
    */
   exitStep(): boolean {
     this.#guarded(() => this.#exitStep())
-    return this.#isByeAnswered || this.#data === undefined
+    return this.#isByeAnswered || !this.#sockets.isOpen
   }
 
   #exitStep(): void {
     this.repairs.spendFreely()
-    const data = this.#data
-    for (let reads = 0; data?.readable && reads < subscriptionsPerPollMax; reads += 1) {
-      const heads = receivedHeads(data.receive())
-      if (heads !== undefined) this.#subscription(heads)
-    }
-    for (let reads = 0; this.#control?.readable && reads < subscriptionsPerPollMax; reads += 1) {
-      const topic = receivedHeads(this.#control.receive())?.[0]?.toString('latin1')
-      if (topic === this.#owner.origin + byeSuffix) this.#isByeAnswered = true
-    }
-    const nowMs = performance.now()
+    const { subscriptions, controls } = this.#sockets.readHeads()
+    for (const parts of subscriptions) this.#subscription(parts)
+    for (const [topic] of controls) if (topic?.toString('latin1') === this.#owner.origin + byeSuffix) this.#isByeAnswered = true
+    const nowMs = this.#runtime.nowMs()
     if (this.#isByeAnswered || this.state !== 'connected' || !this.#subscriptions.isReady(nowMs, retrySendMs)) return
     if (this.#sendWaiting(nowMs, Number.POSITIVE_INFINITY)) this.sayBye()
   }
@@ -456,7 +393,7 @@ export class Link {
   /** Sends the final manifest, once everything else is sent. False while that cannot be. */
   sayBye(): boolean {
     if (this.state === 'connected' && this.isDrained) {
-      this.#isByeSent ||= this.#sendManifest(performance.now(), { isFinal: true, isUrgent: true })
+      this.#isByeSent ||= this.#sendManifest(this.#runtime.nowMs(), { isFinal: true, isUrgent: true })
     }
     return this.#isByeSent
   }
@@ -464,14 +401,4 @@ export class Link {
   get isByeAnswered(): boolean {
     return this.#isByeAnswered
   }
-}
-
-/** Oldest entry that is still in the ring; what left it meanwhile is passed over. */
-function peekHeld(queue: Fifo<RingEntry>): RingEntry | undefined {
-  while (queue.length > 0 && queue.peek()?.frame === undefined) queue.shift()
-  return queue.peek()
-}
-
-function ignore(): void {
-  // Told by the promise's state when it mattered; what is left is the rejection nobody else handles.
 }

@@ -7,6 +7,7 @@ import { StringDecoder } from 'node:string_decoder'
 import type { Rank } from '../wire/level.ts'
 import { levels, rankOfNumber } from '../wire/level.ts'
 import { loggerNamesMax } from '../wire/limits.ts'
+import type { Batcher } from './batcher.ts'
 import type { AgentStats, FlushResult } from './books.ts'
 import { scanName, scanRank } from './line-head.ts'
 import { nameInBindings } from './logger-name.ts'
@@ -22,9 +23,8 @@ export interface LineTaker {
   readonly isDisabled: boolean
   /** Numbers of custom levels by their names. */
   readonly levelLabels: ReadonlyMap<string, number>
+  readonly batcher: Batcher
   logStream(rank: Rank, name: string | undefined): AgentStream
-  append(stream: AgentStream, line: string): void
-  closeBatches(): void
   stats(): AgentStats
   flush(deadlineMs?: number): Promise<FlushResult>
   close(deadlineMs?: number): Promise<FlushResult>
@@ -48,6 +48,7 @@ export class LogDestination extends EventEmitter {
   set lastTime(_value: unknown) {}
 
   readonly agent: LineTaker
+  readonly #batcher: Batcher
   readonly #isDisabled: boolean
   /** Streams by rank of loggers without a name, and of each name. */
   readonly #plain: Streams = levels.map(() => undefined)
@@ -68,6 +69,7 @@ export class LogDestination extends EventEmitter {
     super()
     Object.defineProperty(this, metadata, { value: true })
     this.agent = agent
+    this.#batcher = agent.batcher
     this.#isDisabled = agent.isDisabled
   }
 
@@ -89,7 +91,7 @@ export class LogDestination extends EventEmitter {
     const rank = level === 30 ? 2 : rankOfNumber(level)
     const stream = this.#streams[rank] ?? this.#stream(rank)
     if (this.#mayRewrite) this.#appendLines(stream, chunk)
-    else this.agent.append(stream, chunk)
+    else this.#batcher.append(stream, chunk)
     return true
   }
 
@@ -152,7 +154,7 @@ export class LogDestination extends EventEmitter {
       const line = this.#partial + text.slice(from, end + 1)
       this.#partial = ''
       from = end + 1
-      if (line !== '\n') this.agent.append(this.agent.logStream(scanRank(line, this.agent.levelLabels), scanName(line)), line)
+      if (line !== '\n') this.#batcher.append(this.agent.logStream(scanRank(line, this.agent.levelLabels), scanName(line)), line)
     }
     this.#partial += text.slice(from)
     if (this.#partial.length > partialCharsMax) this.#endPartial()
@@ -160,7 +162,7 @@ export class LogDestination extends EventEmitter {
 
   /** What a `streamWrite` hook made of pino's line: it may have lost its end, or gained line feeds. */
   #appendLines(stream: AgentStream, text: string): void {
-    for (const line of text.split('\n')) if (line !== '') this.agent.append(stream, `${line}\n`)
+    for (const line of text.split('\n')) if (line !== '') this.#batcher.append(stream, `${line}\n`)
   }
 
   #endPartial(): void {
@@ -171,7 +173,7 @@ export class LogDestination extends EventEmitter {
   flushSync(): void {
     if (this.#isDisabled) return
     this.#endPartial()
-    this.agent.closeBatches()
+    this.#batcher.closeBatches()
   }
 
   /** Calls back once everything is acknowledged or two seconds have passed. */

@@ -1,5 +1,6 @@
 import { Agent } from './agent.ts'
 import { type AgentOptions, resolveOptions } from './options.ts'
+import { processRuntime } from './process-runtime.ts'
 import { processRing } from './ring.ts'
 
 const agents = new Map<string, Agent>()
@@ -18,7 +19,7 @@ export function createAgent(options: AgentOptions = {}): Agent {
     processRing.bytesMax = Math.max(processRing.bytesMax, resolved.ringBytes)
     return known
   }
-  const agent = new Agent(resolved)
+  const agent = new Agent(resolved, processRuntime)
   agents.set(key, agent)
   return agent
 }

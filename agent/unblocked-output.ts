@@ -2,7 +2,7 @@
  * Standard output and error as file descriptors on which a write never waits. A thread that waits in one for a reader
  * that has stopped would hold the process at its end, even one of libuv's.
  */
-import { closeSync, constants, fstatSync, openSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, writeSync } from 'node:fs'
 import { isMainThread } from 'node:worker_threads'
 
 export interface UnblockedOutput {
@@ -28,5 +28,22 @@ export function openUnblocked(standardFd: 1 | 2): UnblockedOutput | undefined {
       // Closed: writing will say so.
     }
     return { fd: standardFd, close: () => undefined }
+  }
+}
+
+/** Writes a line to stderr by a write that cannot block, or not at all: a full pipe behind it must not stop the application. */
+export function sayOnStderr(line: string): void {
+  const stderr = openUnblocked(2)
+  if (stderr === undefined) {
+    // In a worker thread, by way of the main one.
+    process.stderr.write(line)
+    return
+  }
+  try {
+    writeSync(stderr.fd, line)
+  } catch {
+    // stderr is closed or full: there is nobody to tell.
+  } finally {
+    stderr.close()
   }
 }

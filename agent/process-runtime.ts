@@ -1,0 +1,58 @@
+/** The world of a real agent: this process, its clocks and timers, and ZeroMQ. */
+import { randomBytes } from 'node:crypto'
+import { hostname } from 'node:os'
+import { version } from '../wire/version.ts'
+import { leaveAtExit, leaveLate, stayUntilExit } from './exit.ts'
+import { ZeroMqNetwork } from './link-sockets.ts'
+import { processRing } from './ring.ts'
+import type { AgentRuntime, Pending } from './runtime.ts'
+import { sayOnStderr } from './unblocked-output.ts'
+
+/** The latest moment a `Date` can say; a frame's time goes a little further. */
+const latestMs = 8_640_000_000_000_000
+
+// Clocks are looked up at each call: an application, or its tests, may replace them at any time.
+export const processRuntime: AgentRuntime = {
+  ring: processRing,
+  nowMs: () => performance.now(),
+  wallClockMs: () => {
+    const ms = Math.trunc(Date.now())
+    return ms >= 0 && ms <= latestMs ? ms : 0
+  },
+  newOrigin: () => randomBytes(12).toString('base64url'),
+  who: (service) => ({ service, host: hostname(), pid: process.pid, node: process.version, version }),
+  network: () => new ZeroMqNetwork(),
+  after: (ms, callback) => new PendingTimer(setTimeout(callback, ms).unref()),
+  every: (ms, callback) => new PendingTimer(setInterval(callback, ms).unref()),
+  atTurnEnd: (callback) => new PendingTurnEnd(setImmediate(callback)),
+  afterThisTurn: (callback) => new PendingTurnEnd(setImmediate(callback).unref()),
+  pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+  say: sayOnStderr,
+  stayUntilExit,
+  leaveAtExit,
+  leaveLate,
+}
+
+class PendingTimer implements Pending {
+  readonly #timer: NodeJS.Timeout
+
+  constructor(timer: NodeJS.Timeout) {
+    this.#timer = timer
+  }
+
+  cancel(): void {
+    clearTimeout(this.#timer)
+  }
+}
+
+class PendingTurnEnd implements Pending {
+  readonly #immediate: NodeJS.Immediate
+
+  constructor(immediate: NodeJS.Immediate) {
+    this.#immediate = immediate
+  }
+
+  cancel(): void {
+    clearImmediate(this.#immediate)
+  }
+}
