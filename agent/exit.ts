@@ -22,13 +22,40 @@ const lateWaitMs = 40
 const agents = new Set<Leaving>()
 
 export function stayUntilExit(agent: Leaving): void {
-  if (agents.size === 0) process.on('exit', leave)
+  if (agents.size === 0) {
+    process.on('exit', leave)
+    // Before the application's own, which may log.
+    process.prependListener('beforeExit', beEnding)
+  }
   agents.add(agent)
 }
 
 export function leaveAtExit(agent: Leaving): void {
   agents.delete(agent)
-  if (agents.size === 0) process.off('exit', leave)
+  if (agents.size > 0) return
+  process.off('exit', leave)
+  process.off('beforeExit', beEnding)
+}
+
+/** An application that finds more to do after all is believed to be alive again after this. */
+const endingForMs = 1_000
+let isEndingNow = false
+
+/**
+ * Whether nothing else keeps the process alive. The end of a turn must not keep it either then: a record logged by a
+ * `beforeExit` handler would bring the next `beforeExit`, and that the next record.
+ */
+export function isEnding(): boolean {
+  return isEndingNow
+}
+
+function beEnding(): void {
+  isEndingNow = true
+  setTimeout(beAlive, endingForMs).unref()
+}
+
+function beAlive(): void {
+  isEndingNow = false
 }
 
 function leave(): void {

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
 import { version } from '../wire/version.ts'
-import { leaveAtExit, leaveLate, stayUntilExit } from './exit.ts'
+import { isEnding, leaveAtExit, leaveLate, stayUntilExit } from './exit.ts'
 import { ZeroMqNetwork } from './link-sockets.ts'
 import { processRing } from './ring.ts'
 import type { AgentRuntime, Pending } from './runtime.ts'
@@ -24,7 +24,7 @@ export const processRuntime: AgentRuntime = {
   network: () => new ZeroMqNetwork(),
   after: (ms, callback) => new PendingTimer(setTimeout(callback, ms).unref()),
   every: (ms, callback) => new PendingTimer(setInterval(callback, ms).unref()),
-  atTurnEnd: (callback) => new PendingTurnEnd(setImmediate(callback)),
+  atTurnEnd: (callback) => new PendingTurnEnd(isEnding() ? setImmediate(callback).unref() : setImmediate(callback)),
   afterThisTurn: (callback) => new PendingTurnEnd(setImmediate(callback).unref()),
   pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
   say: sayOnStderr,

@@ -49,6 +49,15 @@ test('a process that logs a fatal line from its last handler and exits delivers 
   expect(numbers(collector.lines('counted')).sort((a, b) => a - b)).toEqual(upTo(101))
 })
 
+test('a process that logs errors and full batches whenever it has nothing more to do still ends, and all of it is delivered', async () => {
+  await using collector = await startCollector()
+  await using app = await runApp('logs-before-exit.mjs', { env: collector.env })
+  const times = Number(/times (\d+)/.exec(app.stdout)?.[1])
+  expect([app.code, app.stderr, times >= 1, times <= 2]).toEqual([0, '', true, true])
+  await until(() => collector.lines('before-exit').length === 1 + times * 601, { what: 'all lines are kept' })
+  expect((await collector.status()).totals).toMatchObject({ accepted: 1 + times * 601, delivered: 1 + times * 601, lost: {}, inFlight: 0 })
+})
+
 test('SIGTERM with a handler that logs and calls process.exit delivers every line', async () => {
   await using collector = await startCollector()
   await using app = startApp('count.mjs', { args: ['100', 'sigterm-handler'], env: collector.env })
