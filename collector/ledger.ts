@@ -272,7 +272,9 @@ export class Ledger {
 
   /** What has come since the last call and has yet to be kept. */
   takeCommits(): Commit[] {
-    const commits = [...this.#dirty].map((book) => ({ book, frontier: book.ledger.frontier, received: keepable(book) }))
+    // Where a provisional book's frontier lies, only a manifest can say; it may come before this commit is done.
+    const frontierOf = (book: TopicBook) => (book.isProvisional ? 0 : book.ledger.frontier)
+    const commits = [...this.#dirty].map((book) => ({ book, frontier: frontierOf(book), received: keepable(book) }))
     this.#dirty.clear()
     return commits
   }

@@ -235,6 +235,18 @@ describe('where a stream begins', () => {
   })
 })
 
+test('a commit that began before the first manifest acknowledges nothing of what that manifest says is missing', () => {
+  const ledger = newLedger()
+  ledger.receive(origin, topic, { seq: 10, count: 10 }, 0)
+  const begun = ledger.takeCommits()
+  ledger.announce(origin, manifest({ [topic]: { lead: 20 } }), 1)
+  ledger.committed(begun)
+  expect(ledger.takeAcknowledgements()).toEqual([])
+  ledger.receive(origin, topic, { seq: 0, count: 10 }, 2)
+  commit(ledger)
+  expect(ledger.takeAcknowledgements().map(({ kept }) => kept)).toEqual([20])
+})
+
 describe('an origin', () => {
   const state = (ledger: Ledger) => ledger.origins.get(origin)?.state
 
