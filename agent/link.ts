@@ -4,7 +4,6 @@
  * A frame the socket refuses stays in the ring. Subscriptions, acknowledgements and repair requests are polled.
  */
 import { beaconTopic, byeSuffix, type ControlMessage, readControl } from '../wire/control.ts'
-import { Fifo } from '../wire/fifo.ts'
 import { agentPollMs, rebuildBackoffMs, retrySendMaxMs, retrySendMs, wantedSettleMs, watchdogSilenceMs } from '../wire/limits.ts'
 import type { Topic } from '../wire/topic.ts'
 import type { LinkHears, LinkNetwork, LinkSockets } from './link-network.ts'
