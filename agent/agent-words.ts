@@ -49,13 +49,23 @@ export class AgentWords {
     })
   }
 
+  /** Records lost so far. */
+  get lostRecords(): number {
+    return this.#lostRecords
+  }
+
+  /** What was lost, how much, since when, why, and what to do about it. */
+  get loss(): { readonly since: string; readonly text: string } {
+    const since = new Date(this.#firstLossAtMs).toISOString()
+    return { since, text: `${formatCount(this.#lostRecords)} records lost since ${since} (${this.#reasons()}): ${this.#why()}` }
+  }
+
   /** Says what there is to say, if it is time. */
   look(nowMs: number): void {
     if (!this.#notices.isDue(nowMs)) return
     if (this.#lostRecords !== this.#toldRecords) {
       this.#toldRecords = this.#lostRecords
-      const since = new Date(this.#firstLossAtMs).toISOString()
-      this.#notices.say(`${formatCount(this.#lostRecords)} records lost since ${since} (${this.#reasons()}): ${this.#why()}`, nowMs)
+      this.#notices.say(this.loss.text, nowMs)
       return
     }
     if (nowMs - this.#startedAtMs < absentNoticeMs || this.#isAnyConnected || this.#agent.leftRecords() === 0) return

@@ -12,6 +12,7 @@ import { type AgentStats, agentStats, type FlushResult, leftRecords } from './bo
 import type { Leaving } from './exit.ts'
 import { Link, type LinkOwner, type ManifestKind } from './link.ts'
 import { type LineTaker, LogDestination } from './log-destination.ts'
+import { encodeLossNotice } from './loss-notice.ts'
 import type { ResolvedOptions } from './options.ts'
 import { encodeManifest, type Origin } from './origin-manifest.ts'
 import type { RingEntry } from './ring.ts'
@@ -173,6 +174,15 @@ export class Agent implements Origin, LinkOwner, BatchOwner, StreamEvents, LineT
 
   manifest(link: Link, kind: ManifestKind): [Buffer, Buffer] {
     return encodeManifest(this, link, kind, this.#runtime)
+  }
+
+  get lostRecords(): number {
+    return this.#words.lostRecords
+  }
+
+  lossNotice(link: Link): [Buffer, Buffer] {
+    const { origin, service, shed } = this.stats()
+    return encodeLossNotice({ origin, service, shed, number: link.lossNotices, ...this.#words.loss }, this.#runtime)
   }
 
   // ── time ──

@@ -29,6 +29,10 @@ export interface LinkOwner {
   wantedChanged(): void
   /** A manifest for this link, ready to send. */
   manifest(link: Link, kind: ManifestKind): [Buffer, Buffer]
+  /** Records lost since the agent began. */
+  readonly lostRecords: number
+  /** What there is to say about them, ready to send. */
+  lossNotice(link: Link): [Buffer, Buffer]
 }
 
 export interface ManifestKind {
@@ -38,6 +42,8 @@ export interface ManifestKind {
 }
 
 const sendsPerPumpMax = 64
+/** Between two loss notices. */
+const lossNoticeEveryMs = 1_000
 const refusedPauseMs = 1
 
 export class Link implements LinkHears {
@@ -50,6 +56,10 @@ export class Link implements LinkHears {
   /** Whether the last frame was taken. */
   isFlowing = false
   manifestNumber = 0
+  /** Loss notices sent, and the loss the last one told of. */
+  lossNotices = 0
+  #toldRecords = 0
+  #toldAtMs = Number.NEGATIVE_INFINITY
   sentFrames = 0
   /** Errors of our own that were caught here instead of in the application. */
   failures = 0
@@ -229,7 +239,19 @@ export class Link implements LinkHears {
     this.#manifests.manifestSent(nowMs, isFull)
     this.manifestNumber += 1
     this.repairs.goneSaid()
+    this.#tellLoss(nowMs)
     return true
+  }
+
+  /** Loss is told as soon as there is somebody to tell. A notice that is refused is made anew with the next manifest. */
+  #tellLoss(nowMs: number): void {
+    const { lostRecords } = this.#owner
+    if (lostRecords === this.#toldRecords || nowMs - this.#toldAtMs < lossNoticeEveryMs) return
+    const [topic, frame] = this.#owner.lossNotice(this)
+    if (!this.#send(topic, frame)) return
+    this.lossNotices += 1
+    this.#toldRecords = lostRecords
+    this.#toldAtMs = nowMs
   }
 
   /** How long until the next manifest, as receivers are told. */

@@ -164,8 +164,9 @@ export class Collector {
 
   #take(topic: Topic, frame: DecodedFrame, parts: Parts): void {
     if (frame.kind === frameKinds.manifest) return this.#announce(topic, frame, parts)
-    // Loss notices and kinds of later versions are not kept here yet.
+    // Kinds of later versions are not kept here yet.
     if (frame.kind !== frameKinds.lines) return this.#ingest.fault('version')
+    if (topic.startsWith('sys.')) return this.#passNotice(topic, frame, parts)
     const { intake, spool } = this.#openBooks
     const fresh = intake.take(topic, frame, parts)
     this.#commitLater(intake.uncommittedBytes > commitBytes)
@@ -175,6 +176,14 @@ export class Collector {
       if (!frame.onDemand) for (const sink of this.#passingSinks) if (sink.patterns.matches(topic)) sink.write(entry)
       if (isWatched && passed !== undefined) this.#tail.publish(topic, parts.topic, passed)
     }
+  }
+
+  /** What an agent says about itself is in no books: it is passed on to whoever watches. */
+  #passNotice(topic: Topic, frame: DecodedFrame, parts: Parts): void {
+    const { body: lines, count } = frame
+    const entry = { position: 0, end: 0, isSpooled: false, topic, lines, count, receivedAtMs: Date.now() }
+    for (const sink of this.#passingSinks) if (sink.patterns.matches(topic)) sink.write(entry)
+    this.#tail.publish(topic, parts.topic, parts.frame)
   }
 
   #announce(topic: Topic, frame: DecodedFrame, parts: Parts): void {

@@ -49,8 +49,10 @@ export class Tail {
     this.#endpoint = options.connect === undefined ? defaultTailEndpoint : parseEndpoint(options.connect, '--connect')
     this.#subscriber = new TailSubscriber(tailPatterns(options), {
       lines: (parts, frame, lines, count) => {
-        if (parts.kind === 'log')
-          this.#show({ service: parts.service, level: parts.level, name: parts.name, timeMs: frame.time }, lines, count)
+        const { kind, service } = parts
+        if (kind === 'log') this.#show({ service, level: parts.level, name: parts.name, timeMs: frame.time }, lines, count)
+        // What an agent says about its own losses.
+        else if (kind === 'sys') this.#show({ service, level: 'warn', name: undefined, timeMs: frame.time }, lines, count)
       },
       missed: (count) => this.#say(`… ${formatCount(count)} records missed here`),
       connection: (state) => this.#connection(state),
