@@ -50,7 +50,7 @@ export class Batcher {
   readonly #runtime: AgentRuntime
   readonly #open = new Set<AgentStream>()
   /** Batches that are numbered and wait for the end of the turn. */
-  #full: FullBatch[] = []
+  readonly #full: FullBatch[] = []
   #fullTurnEnd: Pending | undefined
   #textTurnEnd: Pending | undefined
   #turnEnd: Pending | undefined
@@ -193,7 +193,8 @@ export class Batcher {
   #sendFull(): void {
     this.#fullTurnEnd?.cancel()
     this.#fullTurnEnd = undefined
-    for (const batch of this.#full.splice(0)) this.#hold(batch)
+    // One by one: a manifest may go out between two of them, and must not take the second for sent and gone.
+    for (let batch = this.#full.shift(); batch !== undefined; batch = this.#full.shift()) this.#hold(batch)
   }
 
   /** Puts a batch into the ring and offers it to the links that want it. */

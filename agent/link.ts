@@ -142,8 +142,8 @@ export class Link implements LinkHears {
   /** The regular look at both sockets. */
   poll(nowMs: number): void {
     if (this.state === 'closed') return
-    this.#sockets.read()
-    this.#settle(nowMs)
+    // What has just been read is not handled yet. After a long turn it may be the rest of what is wanted.
+    if (!this.#sockets.read()) this.#settle(nowMs)
     if (nowMs - this.#builtAtMs > this.#rebuildDelayMs && this.#isSilent(nowMs)) this.#rebuild(nowMs)
     else if (this.#retryTimer === undefined) this.pump()
   }
@@ -324,6 +324,8 @@ export class Link implements LinkHears {
   /** A connection begins: what the last one took and nobody acknowledged is sent again; receivers drop what they have. */
   #begin(): void {
     this.#mustRebuildQueue = true
+    // A goodbye without an answer went to somebody who is gone.
+    this.#isByeSent = false
     this.#manifests.begin()
     this.#rebuildDelayMs = rebuildBackoffMs.first
   }
