@@ -101,7 +101,7 @@ describe('wrong usage: exit 2, and what to change', () => {
   })
 })
 
-describe('what is in the way: exit 1, a plain message, nothing left behind', () => {
+describe('what is in the way: exit 1, a plain message, no lock left behind', () => {
   test.each([
     ['data', 0],
     ['control', 1],
@@ -115,7 +115,7 @@ describe('what is in the way: exit 1, a plain message, nothing left behind', () 
     expect(run.stderr).toBe(
       `spillway: ${what}: tcp://127.0.0.1:${port + offset} is taken, perhaps by another collector; stop that one, or choose other ports with --listen HOST:PORT (and --http HOST:PORT)\n`,
     )
-    expect(readdirSync(dir.path)).toEqual([])
+    expect(readdirSync(dir.path)).toEqual(['spool'])
   })
 
   test('the http port is taken', async () => {
@@ -125,7 +125,7 @@ describe('what is in the way: exit 1, a plain message, nothing left behind', () 
     await using run = await runCli(['collector', '--dir', dir.path, '--listen', '127.0.0.1:0', '--http', `127.0.0.1:${port}`])
     expect(run.code).toBe(1)
     expect(run.stderr).toMatch(new RegExp(`^spillway: http: 127\\.0\\.0\\.1:${port} is taken.*\\n$`))
-    expect(readdirSync(dir.path)).toEqual([])
+    expect(readdirSync(dir.path)).toEqual(['spool'])
   })
 
   test('another collector holds the folder, and goes on undisturbed', async () => {

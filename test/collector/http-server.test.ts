@@ -33,7 +33,7 @@ test('answers what it has, and only to GET and HEAD', async () => {
   expect(status.headers.get('cache-control')).toBe('no-store')
   expect(status.headers.get('x-content-type-options')).toBe('nosniff')
   expect(status.headers.get('access-control-allow-origin')).toBeNull()
-  expect(Object.keys((await status.json()) as object)).toEqual(['version', 'uptimeMs', 'totals', 'origins', 'sinks', 'ingest'])
+  expect(Object.keys((await status.json()) as object)).toEqual(['version', 'uptimeMs', 'totals', 'origins', 'sinks', 'spool', 'ingest'])
   expect((await at('/healthz', 'HEAD')).status).toBe(200)
   for (const path of ['/', '/status', '/healthz/', '/../etc/passwd', '/%2e%2e/x', '/__proto__']) expect((await at(path)).status).toBe(404)
   for (const method of ['POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS']) expect((await at('/status.json', method)).status).toBe(405)

@@ -1,15 +1,17 @@
 import { expect, test } from 'vitest'
 import { Ingest } from '../../collector/ingest.ts'
 import { Ledger } from '../../collector/ledger.ts'
+import { Spool } from '../../collector/spool/spool.ts'
 import { collectorStatus } from '../../collector/status.ts'
 import type { Endpoint } from '../../wire/endpoint.ts'
-import { originTopicsMax, statusTopicsMax } from '../../wire/limits.ts'
+import { originTopicsMax, spoolBytesMaxMin, statusTopicsMax } from '../../wire/limits.ts'
 import { compilePatterns } from '../../wire/pattern.ts'
 import { privateContext } from '../../wire/socket.ts'
 import { logTopic } from '../../wire/topic.ts'
+import { tempDir } from '../support/processes.ts'
 
 test('lists a bounded number of topics, says how many it leaves out, and counts them all the same', async () => {
-  const ledger = new Ledger(compilePatterns(['log.>']))
+  const ledger = new Ledger(compilePatterns(['log.>']), 0)
   const origins = Math.ceil(statusTopicsMax / originTopicsMax) + 3
   for (let i = 0; i < origins; i += 1) {
     for (let n = 0; n < originTopicsMax; n += 1) {
@@ -21,8 +23,11 @@ test('lists a bounded number of topics, says how many it leaves out, and counts 
     roomier: () => undefined,
     freeBuffers: () => undefined,
   })
-  const status = collectorStatus({ ledger, ingest, sinks: [], turnedAway: 0 }, 1)
+  await using dir = await tempDir()
+  const spool = await Spool.open({ dir: dir.path, bytesMax: spoolBytesMaxMin, onTrouble: () => undefined })
+  const status = collectorStatus({ ledger, ingest, spool, runners: [], passing: [], turnedAway: 0 }, 1)
   await ingest.close()
+  await spool.close()
   expect(status.origins).toHaveLength(origins)
   expect(status.origins.reduce((sum, { topics }) => sum + Object.keys(topics).length, 0)).toBe(statusTopicsMax)
   expect(status.topicsNotShown).toBe(origins * originTopicsMax - statusTopicsMax)

@@ -139,6 +139,8 @@ export interface TestCollector extends AsyncDisposable {
   status(): Promise<CollectorStatus>
   /** Kept lines of a service, oldest file first, each without its LF. */
   lines(service: string): string[]
+  /** The same, once there are `count` of them: what is acknowledged is in the spool, and in the files soon after. */
+  kept(service: string, count: number): Promise<string[]>
 }
 
 /** A collector of its own folder and ports. Give `dir` and `port` to start one anew in the place of another. */
@@ -172,11 +174,25 @@ export async function startCollector(
     env: { SPILLWAY_COLLECTOR: data },
     status: async () => (await (await fetch(`http://${http}/status.json`)).json()) as CollectorStatus,
     lines: (service) => keptLines(join(dir, 'logs', service)),
+    kept: (service, count) => linesWhenKept(join(dir, 'logs', service), count),
     async [Symbol.asyncDispose]() {
       await collector[Symbol.asyncDispose]()
       await temp?.[Symbol.asyncDispose]()
     },
   }
+}
+
+/** Lines of all files of a folder once there are at least `count`. */
+export async function linesWhenKept(folder: string, count: number): Promise<string[]> {
+  let lines: string[] = []
+  await until(
+    () => {
+      lines = keptLines(folder)
+      return lines.length >= count
+    },
+    { what: `${folder} has ${count} lines` },
+  )
+  return lines
 }
 
 /** Lines of all files of a folder, in the order they were written: `D.1`, `D.2`, …, then `D`. */

@@ -10,26 +10,39 @@ import { smallDisks } from '../small-disk.ts'
 const topic = logTopic('info', 'shop')
 const large = 1e9
 
+/** A file whose entries follow each other in the spool, each as long there as its lines. */
 function logFile(path: string, rotateBytes: number = large) {
   const written = { bytes: 0, records: 0 }
-  const file = new LogFile(path, rotateBytes, (bytes, records) => {
-    written.bytes += bytes
-    written.records += records
+  const file = new LogFile(path, rotateBytes, {
+    wrote(bytes) {
+      written.bytes += bytes
+    },
+    done({ count }) {
+      written.records += count
+    },
+    note: async () => undefined,
+    oldest: () => 0,
   })
-  const append = (...lines: readonly string[]) => file.append(topic, Buffer.from(lines.map((line) => `${line}\n`).join('')), lines.length)
-  return { file, append, written }
+  let end = 0
+  const appendBytes = (lines: Buffer, count: number) => {
+    const position = end
+    end += lines.length
+    file.append({ position, end, topic, lines, count, receivedAtMs: 0, isSpooled: true })
+  }
+  const append = (...lines: readonly string[]) => appendBytes(Buffer.from(lines.map((line) => `${line}\n`).join('')), lines.length)
+  return { file, append, appendBytes, written }
 }
 
 test('keeps lines byte for byte, whatever is in them, in the order they came', async () => {
   await using dir = await tempDir()
   const path = join(dir.path, 'a.ndjson')
-  const { file, append, written } = logFile(path)
+  const { file, append, appendBytes, written } = logFile(path)
   const lines = ['{"msg":"grüße, 世界 🎉"}', 'x'.repeat(recordBytesMax - 1), '', '\u0000\u001b[31m', '{"a":1}\r', 'y'.repeat(9_000)]
   const expected = Buffer.from(lines.map((line) => `${line}\n`).join(''))
   for (const line of lines) append(line)
   // No valid text, and still not ours to change.
   const bytes = Buffer.from([0xff, 0xfe, 0x80, 0x0a])
-  file.append(topic, bytes, 1)
+  appendBytes(bytes, 1)
   await file.flush()
   await file.close()
   expect(readFileSync(path)).toEqual(Buffer.concat([expected, bytes]))
@@ -254,13 +267,13 @@ test('a folder that cannot be made keeps the lines pending until it can', async 
   append('two')
   await expect(file.flush()).rejects.toThrow(/ENOTDIR|EEXIST/)
   expect(file.pendingBytes).toBe('one\ntwo\n'.length)
-  expect([...file.topics]).toEqual([topic])
+  expect(file.lowest).toBe(0)
   rmSync(blocker)
   await file.flush()
   await file.close()
   expect(readFileSync(path, 'utf8')).toBe('one\ntwo\n')
   expect(written).toEqual({ bytes: 8, records: 2 })
-  expect(file.topics.size).toBe(0)
+  expect(file.lowest).toBe(Number.POSITIVE_INFINITY)
 })
 
 test.each(smallDisks)('a full %s leaves no torn line behind, and what did not fit follows when there is room', async (_what, openDisk) => {
