@@ -245,7 +245,10 @@ export class FileSink implements KeepingSink {
     }
     const delayMs = before === undefined ? retryFirstMs : Math.min(2 * before.delayMs, retryMaxMs)
     this.#failing.set(file, { message, delayMs, retryAtMs: performance.now() + delayMs })
-    if (!this.#isClosing) setTimeout(() => void this.#flushFile(file), delayMs + timerEarlyMs).unref()
+    const retry = () => {
+      if (!this.#isClosing) void this.#flushFile(file)
+    }
+    if (!this.#isClosing) setTimeout(retry, delayMs + timerEarlyMs).unref()
     this.events.moved()
   }
 

@@ -1,11 +1,11 @@
 import { mkdirSync, readdirSync, readFileSync, readlinkSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setImmediate as turn } from 'node:timers/promises'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { FileSink } from '../../../collector/sinks/file-sink.ts'
 import { LogPath } from '../../../collector/sinks/log-path.ts'
 import type { Entry } from '../../../collector/sinks/sink.ts'
-import { openFilesMax, sinkCrowdedBytes, sinkPendingBytesMax } from '../../../wire/limits.ts'
+import { openFilesMax, sinkCrowdedBytes, sinkFlushMs, sinkPendingBytesMax } from '../../../wire/limits.ts'
 import { compilePatterns } from '../../../wire/pattern.ts'
 import { logTopic, type Topic } from '../../../wire/topic.ts'
 import { tempDir } from '../../support/processes.ts'
@@ -144,6 +144,27 @@ describe('one file that cannot be written', () => {
     await until(() => sink.status().written === 1, { what: 'the good line is written' })
     expect(kept('s1')).toBe('good\n')
     await sink.close(0)
+  })
+
+  test('is not tried again after the sink was closed', async () => {
+    await using dir = await tempDir()
+    const timers = vi.spyOn(globalThis, 'setTimeout')
+    const { sink, write, troubles } = await withSymlink(dir.path)
+    write(service(0), 'never kept')
+    await until(() => troubles.length > 0, { what: 'the sink fails' })
+    await sink.close(1_000)
+    const path = join(dir.path, 's0', 'kept.ndjson')
+    rmSync(path)
+    const retries = timers.mock.calls.filter(([, delayMs]) => (delayMs ?? 0) > sinkFlushMs)
+    timers.mockRestore()
+    expect(retries.length).toBeGreaterThan(0)
+    for (const [retry] of retries) retry()
+    // A sink that comes after it has the file to itself.
+    const next = fileSink(dir.path)
+    next.write(service(0), 'kept')
+    await next.flushed()
+    await next.sink.close(1_000)
+    expect(next.kept('s0')).toBe('kept\n')
   })
 
   const megabyte = Buffer.alloc(1_048_576, 'x')
