@@ -127,8 +127,8 @@ const spoolSize = z.union([z.string(), z.number()]).transform((value, context) =
   })
   return z.NEVER
 })
-const syncEvery = z.string().transform((value, context) => {
-  const ms = parseDuration(value)
+const syncEvery = z.union([z.string(), z.number()]).transform((value, context) => {
+  const ms = parseDuration(String(value))
   if (ms !== undefined && ms >= 1 && ms <= spoolSyncEveryMsMax) return ms
   context.addIssue({
     code: 'custom',

@@ -44,6 +44,7 @@ describe('defaults', () => {
           http: { host: '127.0.0.1', port: 7700 },
         },
         subscribe: ['log.>', 'metric.>'],
+        spool: { dir: 'spillway-data/spool', bytesMax: 2 ** 30, fsyncMs: 200 },
         sinks: {
           files: { type: 'file', topics: ['log.>'], path: 'spillway-data/logs/{service}/{date}.ndjson', rotateBytes: 100 * 2 ** 20 },
         },
@@ -60,6 +61,7 @@ describe('defaults', () => {
     const read = config(`
 listen: { data: tcp://127.0.0.1:7801, control: tcp://127.0.0.1:7902, tail: tcp://127.0.0.1:7903, http: 127.0.0.1:7800 }
 subscribe: ['log.>', 'metric.>']
+spool: { dir: ./spillway-data/spool, maxBytes: 1GiB, fsync: 200ms }
 sinks:
   files:  { type: file, topics: ['log.>'], path: './spillway-data/logs/{service}/{date}.ndjson',
             rotate: { size: 100MiB, every: day } }
@@ -71,6 +73,7 @@ sinks:
       tail: 'tcp://127.0.0.1:7903',
       http: { host: '127.0.0.1', port: 7800 },
     })
+    expect(read.spool).toEqual({ dir: './spillway-data/spool', bytesMax: 2 ** 30, fsyncMs: 200 })
     expect(read.sinks).toEqual({
       files: { type: 'file', topics: ['log.>'], path: './spillway-data/logs/{service}/{date}.ndjson', rotateBytes: 104_857_600 },
       screen: { type: 'stdout', topics: ['log.error.>'] },
@@ -84,8 +87,12 @@ describe('every key does something', () => {
     {
       dir: {
         text: 'dir: /var/spill',
-        effect: (read) => [read.dir, read.sinks],
-        becomes: ['/var/spill', { files: expect.objectContaining({ path: '/var/spill/logs/{service}/{date}.ndjson' }) as unknown }],
+        effect: (read) => [read.dir, read.spool.dir, read.sinks],
+        becomes: [
+          '/var/spill',
+          '/var/spill/spool',
+          { files: expect.objectContaining({ path: '/var/spill/logs/{service}/{date}.ndjson' }) as unknown },
+        ],
       },
       'listen.data': {
         text: 'listen: { data: tcp://127.0.0.1:9001 }',
@@ -101,6 +108,13 @@ describe('every key does something', () => {
       'listen.http': { text: 'listen: { http: off }', effect: (read) => read.listen.http, becomes: 'off' },
       subscribe: { text: 'subscribe: [log.error.>]', effect: (read) => read.subscribe, becomes: ['log.error.>'] },
       insecure: { text: 'insecure: true', effect: (read) => read.insecure, becomes: true },
+      'spool.dir': {
+        text: 'dir: /var/spill\nspool: { dir: /fast/spool }',
+        effect: (read) => read.spool,
+        becomes: { dir: '/fast/spool', bytesMax: 2 ** 30, fsyncMs: 200 },
+      },
+      'spool.maxBytes': { text: 'spool: { maxBytes: 64MiB }', effect: (read) => read.spool.bytesMax, becomes: 64 * 2 ** 20 },
+      'spool.fsync': { text: 'spool: { fsync: 1s }', effect: (read) => read.spool.fsyncMs, becomes: 1_000 },
       sinks: { text: 'sinks: {}', effect: (read) => read.sinks, becomes: {} },
       'sinks.*.type': {
         text: 'sinks: { a: { type: stdout } }',
@@ -138,6 +152,18 @@ describe('every key does something', () => {
     expect(key).not.toBe('')
   })
 
+  test.each([
+    ['8MiB', 8 * 2 ** 20],
+    ['8388608', 8_388_608],
+    ['1TiB', 2 ** 40],
+  ])('spool.maxBytes: %s', (text, bytes) => expect(config(`spool: { maxBytes: ${text} }`).spool.bytesMax).toBe(bytes))
+
+  test.each([
+    ['1ms', 1],
+    ['0.5s', 500],
+    ['10s', 10_000],
+  ])('spool.fsync: %s', (text, ms) => expect(config(`spool: { fsync: ${text} }`).spool.fsyncMs).toBe(ms))
+
   test('and the list above is complete: the messages for an unknown key name no other', () => {
     const known = (text: string) => /known here: (.*)$/.exec(errors(text)[0] ?? '')?.[1]?.split(', ')
     const at = (prefix: string) =>
@@ -150,6 +176,7 @@ describe('every key does something', () => {
       ].sort()
     expect(known('qqqqqqqqqq: 1')?.sort()).toEqual(at(''))
     expect(known('listen: { qqqqqqqqqq: 1 }')?.sort()).toEqual(at('listen.'))
+    expect(known('spool: { qqqqqqqqqq: 1 }')?.sort()).toEqual(at('spool.'))
     expect(known('sinks: { a: { type: file, qqqqqqqqqq: 1 } }')?.sort()).toEqual(at('sinks.*.'))
     expect(known('sinks: { a: { type: file, rotate: { qqqqqqqqqq: 1 } } }')?.sort()).toEqual(at('sinks.*.rotate.'))
   })
@@ -169,7 +196,11 @@ describe('an unknown key is refused with the nearest known one, its line and its
     ['listen:\n  dta: tcp://127.0.0.1:1', 'spillway.yaml:2:3: listen.dta: unknown key; did you mean "data"?'],
     ['sinks:\n  files:\n    type: file\n    topic: [log.>]', 'spillway.yaml:4:5: sinks.files.topic: unknown key; did you mean "topics"?'],
     ['sinks: { a: { type: file, rotate: { sise: 1MiB } } }', 'spillway.yaml:1:37: sinks.a.rotate.sise: unknown key; did you mean "size"?'],
-    ['spool: {}', 'spillway.yaml:1:1: spool: unknown key; known here: dir, listen, subscribe, sinks, insecure'],
+    ['spol: {}', 'spillway.yaml:1:1: spol: unknown key; did you mean "spool"?'],
+    ['spool:\n  maxByte: 1GiB', 'spillway.yaml:2:3: spool.maxByte: unknown key; did you mean "maxBytes"?'],
+    ['spool: { dir: x, sync: 1s }', 'spillway.yaml:1:18: spool.sync: unknown key; did you mean "fsync"?'],
+    ['spool: { compress: gzip }', 'spillway.yaml:1:10: spool.compress: unknown key; known here: dir, maxBytes, fsync'],
+    ['influx: {}', 'spillway.yaml:1:1: influx: unknown key; known here: dir, listen, subscribe, spool, sinks, insecure'],
     [
       'sinks: { a: { type: file, compress: gzip } }',
       'spillway.yaml:1:27: sinks.a.compress: unknown key; known here: type, topics, path, rotate',
@@ -212,6 +243,24 @@ describe('what is wrong is told where it stands, with what was expected', () => 
       /^spillway\.yaml:1:43: sinks\.a\.rotate\.size: expected a size of at least 1KiB, such as 100MiB, got "100 potatoes"$/,
     ],
     ['a size too small', 'sinks: { a: { type: file, rotate: { size: 3 } } }', /^spillway\.yaml:1:43: sinks\.a\.rotate\.size: .*got 3$/],
+    [
+      'a bad size of the spool',
+      'spool:\n  dir: x\n  maxBytes: lots',
+      /^spillway\.yaml:3:13: spool\.maxBytes: expected a size of at least 8MiB, such as 1GiB, got "lots"$/,
+    ],
+    ['a spool too small', 'spool: { maxBytes: 8191KiB }', /^spillway\.yaml:1:20: spool\.maxBytes: .*at least 8MiB.*got "8191KiB"$/],
+    ['a spool of a few bytes', 'spool: { maxBytes: 1024 }', /^spillway\.yaml:1:20: spool\.maxBytes: .*at least 8MiB.*got 1024$/],
+    ['no folder for the spool', "spool: { dir: '' }", /^spillway\.yaml:1:15: spool\.dir: /],
+    ['a number for the folder of the spool', 'spool: { dir: 7 }', /^spillway\.yaml:1:15: spool\.dir: .*expected string/],
+    [
+      'a duration without a unit',
+      'spool: { fsync: 200 }',
+      /^spillway\.yaml:1:17: spool\.fsync: expected a duration from 1ms to 10s, such as 200ms, got 200$/,
+    ],
+    ['no duration', 'spool: { fsync: never }', /^spillway\.yaml:1:17: spool\.fsync: expected a duration from 1ms to 10s.*got "never"$/],
+    ['a duration of nothing', 'spool: { fsync: 0ms }', /^spillway\.yaml:1:17: spool\.fsync: expected a duration from 1ms.*got "0ms"$/],
+    ['a duration too long', 'spool: { fsync: 11s }', /^spillway\.yaml:1:17: spool\.fsync: expected a duration from 1ms to 10s.*got "11s"$/],
+    ['a spool that is none', 'spool: 1GiB', /^spillway\.yaml:1:8: spool: .*expected object/],
     ['another interval', 'sinks: { a: { type: file, rotate: { every: hour } } }', /^spillway\.yaml:1:44: sinks\.a\.rotate\.every: .*"day"/],
     [
       'a bad placeholder',
