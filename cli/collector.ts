@@ -68,7 +68,14 @@ function relativePath(path: string): string {
 }
 
 function closingLine(collector: Collector): string {
-  const { accepted, delivered, lost, inFlight } = collector.status().totals
-  const lostRecords = Object.values(lost).reduce((sum, records) => sum + records, 0)
-  return `spillway collector stopped: ${formatCount(accepted)} accepted, ${formatCount(delivered)} delivered, ${formatCount(lostRecords)} lost, ${formatCount(inFlight)} still with their applications`
+  const { accepted, delivered, lost, expired, rejected, pending, inFlight } = collector.status().totals
+  const lostRecords = Object.values(lost).reduce((sum, records) => sum + records, 0) + expired + rejected
+  const parts = [
+    `${formatCount(accepted)} accepted`,
+    `${formatCount(delivered)} delivered`,
+    `${formatCount(lostRecords)} lost`,
+    `${formatCount(pending)} waiting in the spool`,
+    `${formatCount(inFlight - pending)} still with their applications`,
+  ]
+  return `spillway collector stopped: ${parts.join(', ')}`
 }

@@ -43,23 +43,28 @@ test.each(['SIGINT', 'SIGTERM'] as const)('%s: writes everything it has taken, f
   expect(await collector.process.ended).toEqual({ code: 0, signal: null })
   expect(performance.now() - startedAtMs).toBeLessThan(drainMaxMs)
   expect(collector.lines('hand')).toEqual(lines)
-  expect(collector.process.stdout).toMatch(/stopped: 20,000 accepted, 20,000 delivered, 0 lost, 0 still with/)
+  expect(collector.process.stdout).toMatch(/stopped: 20,000 accepted, 20,000 delivered, 0 lost, 0 waiting in the spool, 0 still with/)
   expect(existsSync(join(collector.dir, 'collector.lock'))).toBe(false)
   await using _again = await startCollector({ dir: collector.dir, port: collector.port })
 })
 
-test('ends within its time when the disk takes nothing, and says that the records stay with their applications', async () => {
+test('ends within its time when a file cannot be written, and says that its records are in the spool; the next one writes them', async () => {
   await using dir = await tempDir()
   writeFileSync(join(dir.path, 'logs'), 'a file where the folder should be')
   await using collector = await startCollector({ dir: dir.path })
   await using agent = await HandMadeAgent.connect(collector)
-  await agent.lines(topic, 0, ['never kept'])
+  await agent.lines(topic, 0, ['kept later'])
   await until(async () => (await collector.status()).sinks['files']?.error, { what: 'the sink fails' })
+  await agent.manifest({ topics: { [topic]: { lead: 3, sent: 1 } } })
+  await until(async () => (await collector.status()).totals.accepted === 3, { what: 'more is known to come' })
   const startedAtMs = performance.now()
   collector.process.kill('SIGTERM')
   expect((await collector.process.ended).code).toBe(0)
   expect(performance.now() - startedAtMs).toBeLessThan(drainMaxMs + 1_500)
-  expect(collector.process.stdout).toMatch(/1 accepted, 0 delivered, 0 lost, 1 still with/)
+  expect(collector.process.stdout).toMatch(/3 accepted, 0 delivered, 0 lost, 1 waiting in the spool, 2 still with their applications/)
+  rmSync(join(dir.path, 'logs'))
+  await using next = await startCollector({ dir: dir.path })
+  expect(await next.kept('hand', 1)).toEqual(['kept later'])
 })
 
 describe('wrong usage: exit 2, and what to change', () => {
