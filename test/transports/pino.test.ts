@@ -18,6 +18,7 @@ import { safeSegment } from '../../collector/sinks/log-path.ts'
 import { destination } from '../../transports/pino.ts'
 import { cutRecordBytes, recordBytesMax } from '../../wire/limits.ts'
 import { runApp, startCollector, type TestCollector } from '../support/processes.ts'
+import { until } from '../support/until.ts'
 import { keptText, type Recorded, recorded, sortedLines } from './recorded.ts'
 
 let collector: TestCollector
@@ -38,8 +39,14 @@ const kept = (service: string) => keptText(collector.dir, safeSegment(service))
 const linesOf = (service: string) => kept(service).split('\n').slice(0, -1)
 const parsed = (service: string) => linesOf(service).map((line) => JSON.parse(line) as Record<string, unknown>)
 
+/** Resolves when the collector's files have what is acknowledged: its spool has it first. */
+async function delivered(): Promise<void> {
+  await until(async () => (await collector.status()).totals.pending === 0, { what: 'nothing is pending' })
+}
+
 /** Records delivered by topic, as the collector's books say. */
 async function topics(service: string): Promise<Record<string, number>> {
+  await delivered()
   const { origins } = await collector.status()
   const counts: Record<string, number> = {}
   for (const origin of origins.filter((each) => each.service === service)) {
@@ -60,6 +67,7 @@ async function expectSameBytes<Custom extends string = never>(
   const stream = destination({ service, collector: collector.data })
   use(pino(timed, stream))
   expect(await stream.close()).toEqual({ left: 0 })
+  await delivered()
   expect(plain.length).toBeGreaterThan(0)
   // As UTF-8, like any stream would write it: pino leaves lone surrogates in short strings.
   const text = Buffer.from(plain.join(''), 'utf8').toString('utf8')
@@ -70,6 +78,7 @@ async function expectSameBytes<Custom extends string = never>(
 /** Closes a recorded destination and compares what is kept with what was written to it. */
 async function expectKept(service: string, { stream, written }: Recorded): Promise<void> {
   expect(await stream.close()).toEqual({ left: 0 })
+  await delivered()
   expect(written.length).toBeGreaterThan(0)
   expect(sortedLines(kept(service))).toEqual(sortedLines(written.join('')))
 }
@@ -219,6 +228,7 @@ describe('what pino makes is what is kept, byte for byte', () => {
     hook((line) => `${line}{"extra":1}\n`).info('two lines')
     plain.info('plain again')
     expect(await stream.close()).toEqual({ left: 0 })
+    await delivered()
     expect(linesOf(service)).toEqual([
       '{"level":30,"msg":"plain"}',
       '{"level":30,"msg":"a ******"}',
@@ -288,6 +298,7 @@ describe('what pino makes is what is kept, byte for byte', () => {
     expect((await app.inject('/')).statusCode).toBe(200)
     expect((await app.inject('/bad')).statusCode).toBe(500)
     await app.close()
+    await delivered()
     await expectKept(service, record)
     const name = how === 'loggerInstance' ? 'web.' : ''
     expect(await topics(service)).toEqual({
@@ -317,6 +328,7 @@ describe('what pino makes is what is kept, byte for byte', () => {
     agent.attach(other)
     other.verdict('fatal')
     await agent.close()
+    await delivered()
     expect(await topics(service)).toEqual({ [`log.warn.${service}.`]: 1, [`log.fatal.${service}.`]: 1 })
   })
 
@@ -329,6 +341,7 @@ describe('what pino makes is what is kept, byte for byte', () => {
     stream.write('not JSON at all\n')
     stream.end('the end is missing')
     await stream.close()
+    await delivered()
     expect(linesOf(service).sort()).toEqual(
       [
         '{"level":50,"msg":"whole"}',
@@ -359,6 +372,7 @@ test('a line over 64 KiB becomes a valid one with its level, time, size and firs
   expect(record.written.map((line) => Buffer.byteLength(line))).toEqual([expect.any(Number), recordBytesMax, recordBytesMax + 1])
   expect(agent.stats().cut).toBe(2)
   expect(await agent.close()).toEqual({ left: 0 })
+  await delivered()
   expect(linesOf(service)).toContain(record.written[1]?.trimEnd())
   const cut = parsed(service).find((line) => line['level'] === 50)
   const original = record.written[0] ?? ''
@@ -376,6 +390,7 @@ test('flushSync hands a fatal line over without waiting, and flush calls back wh
   log.fatal('the last word')
   expect(agent.stats().ringRecords).toBeGreaterThan(0)
   await new Promise<void>((resolve, reject) => log.flush((error) => (error ? reject(error) : resolve())))
+  await delivered()
   expect(linesOf(service)).toHaveLength(1)
   await agent.close()
 })
@@ -389,6 +404,7 @@ test('loggers of the same service and collector share one agent; each has its ow
   pino({ name: 'b' }, second).info('b')
   pino({ name: 'a' }, first).info('a')
   await first.close()
+  await delivered()
   const { origins } = await collector.status()
   expect(origins.filter((origin) => origin.service === service)).toHaveLength(1)
   expect(await topics(service)).toEqual({ [`log.info.${service}.a.`]: 2, [`log.info.${service}.b.`]: 1 })
@@ -405,6 +421,7 @@ describe("pino's worker form", () => {
     const service = nextService()
     await using app = await runApp('worker-form.mjs', { args: [service, '300', form, how], env: collector.env })
     expect([app.code, app.stderr]).toEqual([0, ''])
+    await delivered()
     // The same lines went to stdout, by another target or by a second logger with the same clock.
     expect(sortedLines(kept(service))).toEqual(sortedLines(app.stdout))
     expect(linesOf(service)).toHaveLength(300)
@@ -416,5 +433,6 @@ test("CommonJS programs use require('spillway/pino')", async () => {
   const service = nextService()
   await using app = await runApp('require-pino.cjs', { args: [service], env: collector.env })
   expect([app.code, app.stderr]).toEqual([0, ''])
+  await delivered()
   expect(linesOf(service)).toEqual(['{"level":30,"msg":"from CommonJS"}'])
 })
