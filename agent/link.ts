@@ -186,6 +186,8 @@ export class Link implements LinkHears {
       if (!this.#sendEntry(entry, nowMs)) return this.#retryLater()
       if (repair !== undefined) this.repairs.sent(repair)
       else this.#queue.shift()
+      // Behind a full pipe every look begins with a refusal; this is the place where there was room.
+      if (!this.#sendDueManifest(nowMs)) return this.#retryLater()
     }
     return this.#retryLater()
   }

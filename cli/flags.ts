@@ -25,3 +25,10 @@ export interface DoctorFlags {
   /** Milliseconds. */
   readonly timeout?: number
 }
+
+export interface StatusFlags {
+  readonly http?: string
+  readonly json?: boolean
+  /** A duration or an ISO time, as it was typed: what it means depends on the collector's clock. */
+  readonly since?: string
+}

@@ -4,7 +4,7 @@ import { Command, CommanderError, InvalidArgumentError } from 'commander'
 import { parseDuration } from '../wire/quantity.ts'
 import { SpillwayError } from '../wire/spillway-error.ts'
 import { version } from '../wire/version.ts'
-import type { CollectorFlags, DoctorFlags, TailFlags } from './flags.ts'
+import type { CollectorFlags, DoctorFlags, StatusFlags, TailFlags } from './flags.ts'
 
 const exitFailed = 1
 const exitUsage = 2
@@ -22,6 +22,7 @@ const program = new Command('spillway')
 Start here:
   $ spillway collector                    keep what applications log under ./spillway-data/logs/
   $ spillway tail                         watch it live
+  $ spillway status                       what was delivered, what was lost and why
 
 Exit codes: 0 done, 1 failed, 2 wrong usage.`,
   )
@@ -70,6 +71,29 @@ Examples:
   $ spillway tail --service checkout --json | jq .msg`,
   )
   .action(async (patterns: string[], flags: TailFlags) => (await import('./tail.ts')).runTail(patterns, flags))
+
+program
+  .command('status')
+  .description('Show the books of a collector: what was accepted, delivered and lost, and why, per application and topic, the worst first.')
+  .option('--http <host:port>', 'http address of the collector (default: 127.0.0.1:7700)')
+  .option('--json', 'the whole status as one JSON document')
+  .option(
+    '--since <time>',
+    'look for losses since then: 10m ago, or 2026-05-31T18:00, local time unless it ends in Z (default: since the books began)',
+  )
+  .addHelpText(
+    'after',
+    `
+Exit code 1 when records were lost, expired or rejected, or when no collector answers; else 0. Of losses of one kind
+only the first and the last time are kept: with --since, they count as a whole when the last one came since then, so
+too much may be counted, never too little.
+
+Examples:
+  $ spillway status
+  $ spillway status --since 10m || echo 'records were lost, or no collector answers'
+  $ spillway status --json | jq .totals`,
+  )
+  .action(async (flags: StatusFlags) => (await import('./status.ts')).runStatus(flags))
 
 program
   .command('validate')

@@ -22,15 +22,18 @@ import { Ingest } from './ingest.ts'
 import { Intake, type Parts } from './intake.ts'
 import { Ledger } from './ledger.ts'
 import { ledgerState } from './ledger-state.ts'
+import { type GivenUpReason, LossReport } from './loss-report.ts'
+import { metricsText, processGauges } from './metrics.ts'
 import { openSinks } from './open-sink.ts'
 import { recover } from './recovery.ts'
+import { ServiceCounters } from './service-counters.ts'
 import { SinkRunner } from './sink-runner.ts'
 import type { KeepingSink, Sink } from './sinks/sink.ts'
 import { crashPoints } from './spool/crash-points.ts'
 import { Spool } from './spool/spool.ts'
 import { encodeSinkPlace, encodeState, type SinkPlace } from './spool/spool-bodies.ts'
 import { recordTypes } from './spool/spool-record.ts'
-import { type CollectorStatus, collectorStatus } from './status.ts'
+import { type CollectorStatus, collectorStatus, topicStatus } from './status.ts'
 import { TailPublisher } from './tail-publisher.ts'
 
 /** Where a running collector can be reached. */
@@ -110,7 +113,9 @@ export class Collector {
     })
     this.#control = new ControlPublisher(this.#context, config.listen.control, this.#run)
     this.#tail = new TailPublisher(this.#context, config.listen.tail)
-    if (config.listen.http !== 'off') this.#http = new HttpServer(config.listen.http, () => this.status())
+    if (config.listen.http !== 'off') {
+      this.#http = new HttpServer(config.listen.http, { status: () => this.status(), metrics: () => this.metrics() })
+    }
   }
 
   async open(): Promise<void> {
@@ -145,11 +150,28 @@ export class Collector {
   }
 
   status(): CollectorStatus {
-    const { ledger, intake, spool, runners } = this.#openBooks
+    const { ledger, intake, losses, spool, runners } = this.#openBooks
     return collectorStatus(
-      { ledger, ingest: this.#ingest, spool, runners, passing: this.#passingSinks, turnedAway: intake.turnedAway },
-      Math.round(performance.now() - this.#startedAtMs),
+      { ledger, ingest: this.#ingest, losses, spool, runners, passing: this.#passingSinks, turnedAway: intake.turnedAway },
+      { uptimeMs: Math.round(performance.now() - this.#startedAtMs), nowMs: performance.now(), timeMs: Date.now() },
     )
+  }
+
+  /** The same and more as Prometheus reads it. */
+  metrics(): string {
+    const { ledger, services, spool, runners } = this.#openBooks
+    const books = [...ledger.origins.values()].flatMap((origin) => [...origin.topics.values()])
+    const rows = services.rows(books.map((book) => [book.topic, topicStatus(book)]))
+    const queues = [
+      { name: 'spool', unit: 'bytes' as const, depth: spool.depth.now, peak: spool.depth.takePeak() },
+      ...runners.map(({ sink, depth }) => ({
+        name: `sink_${sink.name}`,
+        unit: 'bytes' as const,
+        depth: depth.now,
+        peak: depth.takePeak(),
+      })),
+    ]
+    return metricsText(this.status(), rows, { queues, syncs: spool.syncDurations.counts(), process: processGauges() })
   }
 
   get #openBooks(): Books {
@@ -189,7 +211,7 @@ export class Collector {
   #announce(topic: Topic, frame: DecodedFrame, parts: Parts): void {
     const manifest = readManifest(frame.body)
     if (manifest === undefined) return this.#ingest.fault('manifest')
-    this.#commitLater(this.#openBooks.intake.announce(frame.origin, manifest, frame.body))
+    this.#commitLater(this.#openBooks.intake.announce(frame, manifest))
     // Without them a tail could not know that the end of a burst did not reach it.
     this.#tail.publish(topic, parts.topic, parts.frame)
   }
@@ -327,6 +349,8 @@ interface Books {
   readonly lock: FolderLock
   readonly spool: Spool
   readonly ledger: Ledger
+  readonly losses: LossReport
+  readonly services: ServiceCounters
   readonly intake: Intake
   readonly runners: readonly SinkRunner[]
   /** Done segments are given up when there are more bytes of them than this. */
@@ -343,14 +367,21 @@ async function openBooks(
 ): Promise<Books> {
   const wanted = compilePatterns(config.subscribe)
   const spool = await Spool.open({ dir: config.spool.dir, bytesMax: config.spool.bytesMax, onTrouble: config.onTrouble })
+  const losses = new LossReport()
+  const services = new ServiceCounters()
   const { ledger, positions } = await recover({
     spool,
     sinks,
-    newLedger: () => new Ledger(wanted, sinks.length),
+    losses,
+    newLedger: () => new Ledger(wanted, sinks.length, (book) => services.retire(book.topic, topicStatus(book))),
     nowMs: performance.now(),
   })
   const names = sinks.map(({ name }) => name)
-  const state = () => encodeState(ledgerState(ledger, names))
+  const state = () => encodeState({ ...ledgerState(ledger, names), losses: losses.state() })
+  const gaveUp = (origin: string, topic: Topic, reason: GivenUpReason, records: number) => {
+    const service = ledger.origins.get(origin)?.who?.service ?? null
+    losses.booked({ origin, service, topic, reason, records, atMs: Date.now() })
+  }
   const note = async (place: SinkPlace) => {
     spool.append(recordTypes.sink, encodeSinkPlace(place))
     await spool.wrote()
@@ -363,6 +394,7 @@ async function openBooks(
         bookOf: (origin, topic) => ledger.origins.get(origin)?.topics.get(topic)?.sinks[i],
         note,
         moved: onMoved,
+        expired: (origin, topic, records) => gaveUp(origin, topic, 'expired', records),
       }),
   )
   const intake = new Intake({
@@ -371,7 +403,7 @@ async function openBooks(
     runners,
     control,
     state,
-    lost() {},
+    lost: ({ origin, topic, from, to, reason }) => gaveUp(origin.origin, topic, reason, to - from),
     nowMs: () => performance.now(),
     wallClockMs: () => Date.now(),
   })
@@ -393,6 +425,8 @@ async function openBooks(
     lock,
     spool,
     ledger,
+    losses,
+    services,
     intake,
     runners,
     releaseBytes: Math.min(spoolReleaseBytes, config.spool.bytesMax / 4),

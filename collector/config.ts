@@ -5,7 +5,7 @@
 import { join, resolve } from 'node:path'
 import { CST, isScalar, Lexer, LineCounter, parseDocument, visit } from 'yaml'
 import { z } from 'zod'
-import { defaultPorts, type Endpoint, isIpc, parseEndpoint, siblingEndpoint } from '../wire/endpoint.ts'
+import { defaultHttpAddress, defaultPorts, type Endpoint, isIpc, parseEndpoint, siblingEndpoint, splitAddress } from '../wire/endpoint.ts'
 import { spoolBytesMaxDefault, spoolBytesMaxMin, spoolSyncEveryMs, spoolSyncEveryMsMax } from '../wire/limits.ts'
 import { compilePatterns } from '../wire/pattern.ts'
 import { parseBytes, parseDuration } from '../wire/quantity.ts'
@@ -313,10 +313,9 @@ function withoutName(message: string): string {
 
 function parseHttp(text: string): CollectorConfig['listen']['http'] {
   if (text === 'off') return 'off'
-  const match = /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})$/.exec(text)
-  const port = Number(match?.[2])
-  if (match === null || port > 65_535) throw new Error(`expected HOST:PORT, such as 127.0.0.1:7700, or off; got ${JSON.stringify(text)}`)
-  return { host: (match[1] ?? '').replace(/^\[|\]$/g, ''), port }
+  const address = splitAddress(text)
+  if (address === undefined) throw new Error(`expected HOST:PORT, such as ${defaultHttpAddress}, or off; got ${JSON.stringify(text)}`)
+  return address
 }
 
 // ── the file: YAML with places ──

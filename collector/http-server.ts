@@ -1,9 +1,10 @@
-/** `GET /healthz` and `GET /status.json`, for people and for machines. Read-only; no other method, no other origin. */
+/** `GET /healthz`, `/status.json` and `/metrics`, for people and for machines. Read-only; no other method, no other origin. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { isLoopbackHost } from '../wire/endpoint.ts'
 import { SpillwayError } from '../wire/spillway-error.ts'
 import { inUse } from './bind.ts'
+import { metricsType } from './metrics.ts'
 import type { CollectorStatus } from './status.ts'
 
 export interface HttpAddress {
@@ -11,14 +12,20 @@ export interface HttpAddress {
   readonly port: number
 }
 
+/** What it answers with, made when it is asked for. */
+export interface HttpAnswers {
+  status(): CollectorStatus
+  metrics(): string
+}
+
 export class HttpServer {
   address: HttpAddress
   readonly #server: Server
-  readonly #status: () => CollectorStatus
+  readonly #answers: HttpAnswers
 
-  constructor(address: HttpAddress, status: () => CollectorStatus) {
+  constructor(address: HttpAddress, answers: HttpAnswers) {
     this.address = address
-    this.#status = status
+    this.#answers = answers
     // A client that dawdles costs one socket for a while, never more. Node looks at them every 30 s unless told otherwise.
     this.#server = createServer({ connectionsCheckingInterval: 1_000 }, (request, response) => this.#answer(request, response))
     this.#server.headersTimeout = 5_000
@@ -46,8 +53,9 @@ export class HttpServer {
     if (request.method !== 'GET' && request.method !== 'HEAD') return send(response, 405, 'text/plain', 'only GET is answered here\n')
     const path = (request.url ?? '/').split('?', 1)[0]
     if (path === '/healthz') return send(response, 200, 'text/plain', 'ok\n')
-    if (path === '/status.json') return send(response, 200, 'application/json', `${JSON.stringify(this.#status())}\n`)
-    send(response, 404, 'text/plain', 'not here; there are /healthz and /status.json\n')
+    if (path === '/status.json') return send(response, 200, 'application/json', `${JSON.stringify(this.#answers.status())}\n`)
+    if (path === '/metrics') return send(response, 200, metricsType, this.#answers.metrics())
+    send(response, 404, 'text/plain', 'not here; there are /healthz, /status.json and /metrics\n')
   }
 
   /** A web page elsewhere can make a browser send requests here under a name of its own; those carry that name. */

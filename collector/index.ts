@@ -11,5 +11,15 @@ export {
   type SinkConfig,
   type StdoutSinkConfig,
 } from './config.ts'
+export type { GivenUpReason, LossEntry } from './loss-report.ts'
 export type { SinkStatus } from './sinks/sink.ts'
-export type { BooksStatus, CollectorStatus, OriginStatus, TopicStatus } from './status.ts'
+export type { SpoolStatus } from './spool/spool.ts'
+export type {
+  BooksStatus,
+  CollectorStatus,
+  OriginStatus,
+  RepairsStatus,
+  SinkBooksStatus,
+  TopicStatus,
+} from './status.ts'
+export type { UnknownTailBound } from './unknown-tail.ts'

@@ -128,10 +128,10 @@ export class Intake {
   }
 
   /** Takes what an origin says about itself. Returns whether it is to be answered at once. */
-  announce(origin: string, manifest: Manifest, body: Buffer): boolean {
+  announce({ origin, time, body }: DecodedFrame, manifest: Manifest): boolean {
     const { ledger, spool } = this.#ports
     this.#rollIfDue()
-    const isNews = ledger.announce(origin, manifest, this.#ports.nowMs())
+    const isNews = ledger.announce(origin, manifest, this.#ports.nowMs(), time)
     if (isNews) spool.append(recordTypes.manifest, encodeManifestHead(origin), body)
     this.#tellLosses()
     return manifest.urgent || manifest.final

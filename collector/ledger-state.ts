@@ -7,7 +7,7 @@ const originStates = ['live', 'silent', 'finished', 'unclean'] as const
 const totalFields = ['accepted', 'delivered', 'inFlight', 'received', 'spooled', 'notDurable', 'expired', 'rejected', 'pending'] as const
 
 /** @param sinks - Names of the keeping sinks, in the order the books have them. */
-export function ledgerState(ledger: Ledger, sinks: readonly string[]): WireValue {
+export function ledgerState(ledger: Ledger, sinks: readonly string[]): WireMap {
   const { totals, asides } = ledger.retired
   return {
     sinks: [...sinks],

@@ -21,6 +21,7 @@ import type { Range } from '../wire/range-set.ts'
 import { type LossReason, repairingPolicy, StreamLedger } from '../wire/stream-ledger.ts'
 import type { Topic } from '../wire/topic.ts'
 import { RepairBreaker } from './repair-breaker.ts'
+import { UnknownTail } from './unknown-tail.ts'
 
 /** live: heard of; silent: three manifests missed; finished: said goodbye; unclean: silent for long, never said goodbye. */
 type OriginState = 'live' | 'silent' | 'finished' | 'unclean'
@@ -91,6 +92,8 @@ export interface OriginBook {
   /** What it had not sent is booked as lost. */
   isGivenUp: boolean
   readonly repair: RepairBreaker
+  /** What it may have accepted unheard, should it have been killed. */
+  readonly tail: UnknownTail
 }
 
 /** What has to be kept before it can be acknowledged: a topic's frontier and count at one moment. */
@@ -118,6 +121,14 @@ export interface Totals {
   pending: number
 }
 
+export interface Repairs {
+  /** Times something was asked for. */
+  readonly requests: number
+  readonly recordsAsked: number
+  /** Records that came after they had been missed. */
+  readonly recordsRepaired: number
+}
+
 /** What is counted beside the books. */
 export interface Asides {
   filtered: number
@@ -143,6 +154,7 @@ export class Ledger {
   isDamaged = false
   readonly #wanted: CompiledPatterns
   readonly #sinkCount: number
+  readonly #onForgotten: (book: TopicBook) => void
   #losses: BookedLoss[] = []
   readonly #dirty = new Set<TopicBook>()
   readonly #acknowledgements = new Set<TopicBook>()
@@ -152,13 +164,18 @@ export class Ledger {
   /** Books of origins that have been forgotten. */
   readonly #retired: Totals = noTotals()
   readonly #retiredAsides: Asides = { filtered: 0, duplicates: 0 }
+  #retiredRepairs: Repairs = { requests: 0, recordsAsked: 0, recordsRepaired: 0 }
   #topicBooks = 0
   #searchAgainAtMs = Number.NEGATIVE_INFINITY
 
-  /** @param sinkCount - Sinks that keep. */
-  constructor(wanted: CompiledPatterns, sinkCount: number) {
+  /**
+   * @param sinkCount - Sinks that keep.
+   * @param onForgotten - Told of a book that is about to be forgotten.
+   */
+  constructor(wanted: CompiledPatterns, sinkCount: number, onForgotten: (book: TopicBook) => void = () => undefined) {
     this.#wanted = wanted
     this.#sinkCount = sinkCount
+    this.#onForgotten = onForgotten
   }
 
   /**
@@ -169,18 +186,20 @@ export class Ledger {
   receive(
     origin: string,
     topic: Topic,
-    numbers: { readonly seq: number; readonly count: number; readonly onDemand?: boolean },
+    numbers: { readonly seq: number; readonly count: number; readonly onDemand?: boolean; readonly time?: number },
     nowMs: number,
   ): Receipt | undefined {
     const originBook = this.#origin(origin, nowMs)
     const book =
       originBook?.topics.get(topic) ??
       (originBook && this.#addTopic(originBook, topic, { joinAt: numbers.seq, isProvisional: true, nowMs }))
+    const acceptedBefore = book?.ledger.accepted ?? 0
     const fresh = book?.ledger.receive(numbers.seq, numbers.count, nowMs)
     if (book === undefined || fresh === undefined) {
       this.refusedFrames += 1
       return undefined
     }
+    if (numbers.time !== undefined) book.origin.tail.frame(book.ledger.accepted - acceptedBefore, { timeMs: numbers.time, nowMs })
     this.#dirty.add(book)
     if (book.ledger.hasHoles) this.#holed.add(book)
     if (numbers.onDemand) for (const { from, to } of fresh) book.onDemand += to - from
@@ -188,12 +207,13 @@ export class Ledger {
   }
 
   /** Takes what an origin says about itself. Returns whether any of it is news that a restart must not forget. */
-  announce(origin: string, manifest: Manifest, nowMs: number): boolean {
+  announce(origin: string, manifest: Manifest, nowMs: number, timeMs?: number): boolean {
     const originBook = this.#origin(origin, nowMs)
     if (originBook === undefined) return false
     let isNews = manifest.final || (manifest.who !== undefined && originBook.who === undefined)
     originBook.everyMs = Math.min(Math.max(manifest.everyMs, 1), everyMsMax)
     if (manifest.who !== undefined) originBook.who = manifest.who
+    let heardOf = 0
     for (const [topic, told] of manifest.topics) {
       const known = originBook.topics.get(topic)
       // A topic whose records nobody asked for need not be followed to show how many there were.
@@ -214,10 +234,12 @@ export class Ledger {
       const { accepted } = book.ledger
       book.ledger.announce(told, nowMs)
       if (book.ledger.accepted !== accepted) isNews = true
+      heardOf += book.ledger.accepted - accepted
       if (book.ledger.hasHoles) this.#holed.add(book)
       // An acknowledgement got lost on the way.
       if (told.resume < book.kept) this.#acknowledgements.add(book)
     }
+    if (timeMs !== undefined) originBook.tail.manifest(heardOf, { timeMs, nowMs }, originBook.everyMs)
     for (const { topic, from, to } of manifest.gone) {
       const book = originBook.topics.get(topic)
       book?.ledger.lose(from, to, 'ring_evicted')
@@ -396,6 +418,7 @@ export class Ledger {
         isByeOwed: false,
         isGivenUp: false,
         repair: new RepairBreaker(),
+        tail: new UnknownTail(),
       }
       this.origins.set(origin, book)
     }
@@ -415,11 +438,15 @@ export class Ledger {
   ): TopicBook | undefined {
     if (origin.topics.size >= topicsPerOriginMax) return undefined
     if (this.#topicBooks >= topicBooksMax && !this.#forgetOne(nowMs, origin)) return undefined
+    const isWanted = this.#wanted.matches(topic)
     const book: TopicBook = {
       topic,
       origin,
-      ledger: new StreamLedger(joinAt, repairingPolicy, ({ from, to }, reason) => this.#losses.push({ origin, topic, from, to, reason })),
-      isWanted: this.#wanted.matches(topic),
+      // Of a topic nobody here asked for nothing is missing.
+      ledger: new StreamLedger(joinAt, repairingPolicy, ({ from, to }, reason) => {
+        if (isWanted) this.#losses.push({ origin, topic, from, to, reason })
+      }),
+      isWanted,
       sinks: Array.from({ length: this.#sinkCount }, () => ({ pending: 0, expired: 0, rejected: 0 })),
       spooled: 0,
       notDurable: 0,
@@ -453,7 +480,9 @@ export class Ledger {
   /** Its totals stay. */
   #forget(origin: OriginBook, nowMs: number): void {
     this.#giveUp(origin, nowMs)
+    this.#retiredRepairs = addRepairs(this.#retiredRepairs, origin)
     for (const book of origin.topics.values()) {
+      this.#onForgotten(book)
       addTotals(this.#retired, topicTotals(book))
       addAsides(this.#retiredAsides, topicAsides(book))
       this.#holed.delete(book)
@@ -496,6 +525,17 @@ export class Ledger {
     addTotals(totals, this.#retired)
     for (const origin of this.origins.values()) for (const book of origin.topics.values()) addTotals(totals, topicTotals(book))
     return totals
+  }
+
+  /** What was asked for, and what of it came. */
+  repairs(nowMs: number): Repairs & { readonly isBreakerOpen: boolean } {
+    let repairs = this.#retiredRepairs
+    let isBreakerOpen = false
+    for (const origin of this.origins.values()) {
+      repairs = addRepairs(repairs, origin)
+      if (origin.repair.isOpen(nowMs)) isBreakerOpen = true
+    }
+    return { ...repairs, isBreakerOpen }
   }
 
   /** Of everything since the start, like {@link totals}. */
@@ -573,6 +613,12 @@ function noTotals(): Totals {
 export function topicAsides(book: TopicBook): Asides {
   const { received, duplicates } = book.ledger
   return { filtered: book.filteredAtOrigin + (book.isWanted ? book.onDemand : received), duplicates }
+}
+
+function addRepairs(sum: Repairs, { repair, topics }: OriginBook): Repairs {
+  let { recordsRepaired } = sum
+  for (const { ledger } of topics.values()) recordsRepaired += ledger.repaired
+  return { requests: sum.requests + repair.requests, recordsAsked: sum.recordsAsked + repair.recordsAsked, recordsRepaired }
 }
 
 function addAsides(sum: Asides, part: Asides): void {

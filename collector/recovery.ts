@@ -7,6 +7,7 @@
 import type { Topic } from '../wire/topic.ts'
 import type { Ledger } from './ledger.ts'
 import { restoreLedger } from './ledger-state.ts'
+import type { LossReport } from './loss-report.ts'
 import type { KeepingSink } from './sinks/sink.ts'
 import type { Spool } from './spool/spool.ts'
 import { readHeardManifest, readKept, readLoss, readNumbers, readSinkPlace, readState, type SinkPlace } from './spool/spool-bodies.ts'
@@ -21,11 +22,13 @@ export interface Recovered {
 export interface RecoveryOptions {
   readonly spool: Spool
   readonly sinks: readonly KeepingSink[]
+  /** Restored like the books. */
+  readonly losses: LossReport
   newLedger(): Ledger
   readonly nowMs: number
 }
 
-export async function recover({ spool, sinks, newLedger, nowMs }: RecoveryOptions): Promise<Recovered> {
+export async function recover({ spool, sinks, losses, newLedger, nowMs }: RecoveryOptions): Promise<Recovered> {
   const places = new Map<string, SinkPlace[]>(sinks.map(({ name }) => [name, []]))
   const names = sinks.map(({ name }) => name)
   let ledger = newLedger()
@@ -39,6 +42,7 @@ export async function recover({ spool, sinks, newLedger, nowMs }: RecoveryOption
         if (state === undefined) continue
         ledger = newLedger()
         restoreLedger(ledger, state, names, nowMs)
+        losses.restore(state['losses'])
       } else if (record.type === recordTypes.sink) {
         const place = readSinkPlace(record.body)
         if (place !== undefined) places.get(place.sink)?.push(place)
@@ -53,7 +57,11 @@ export async function recover({ spool, sinks, newLedger, nowMs }: RecoveryOption
   const positions = await Promise.all(sinks.map((sink) => sink.restore(places.get(sink.name) ?? [], oldest)))
   // Replayed, so it is all there.
   for (const origin of ledger.origins.values()) for (const book of origin.topics.values()) ledger.restored(book)
-  ledger.takeLosses()
+  // Booked since the last state; when exactly is forgotten.
+  for (const { origin, topic, from, to, reason } of ledger.takeLosses()) {
+    const service = origin.who?.service ?? null
+    losses.booked({ origin: origin.origin, service, topic, reason, records: to - from, atMs: Date.now() })
+  }
   ledger.isDamaged = lastDamage > Math.min(...positions)
   await countPending(spool, sinks, positions, ledger)
   return { ledger, positions }

@@ -9,6 +9,7 @@
 import { Fifo } from '../wire/fifo.ts'
 import { sinkQueueBytesMax } from '../wire/limits.ts'
 import type { Topic } from '../wire/topic.ts'
+import { Depth } from './depth.ts'
 import type { SinkBook } from './ledger.ts'
 import type { Entry, KeepingSink } from './sinks/sink.ts'
 import type { Block } from './spool/block.ts'
@@ -25,6 +26,8 @@ export interface SinkRunnerOptions {
   note(place: SinkPlace): Promise<void>
   /** Something has been done. */
   moved(): void
+  /** Records it will never get. */
+  expired(origin: string, topic: Topic, records: number): void
 }
 
 export interface QueuedEntry extends Entry {
@@ -47,9 +50,12 @@ export class SinkRunner {
   expired = 0
   readonly #queue = new Fifo<QueuedEntry>()
   #queueBytes = 0
-  #queuePeakBytes = 0
   /** Everything before has been given to the sink. */
   #readAt = 0
+  /** When the last entry read from the spool was received: what comes next is not older. */
+  #readAtMs: number | undefined
+  /** Bytes in memory, the sink's included. */
+  readonly depth: Depth = new Depth()
   /** While it reads from the spool: where the queue goes on; undefined while the queue holds nothing either. */
   #joinAt: number | undefined
   #isBehind = false
@@ -95,15 +101,11 @@ export class SinkRunner {
     return this.#isBehind || this.#queue.length > 0 || this.sink.movingBytes > 0
   }
 
-  get queueBytes(): number {
-    return this.#queueBytes
-  }
-
-  /** Highest of {@link queueBytes} since the last call. */
-  takeQueuePeak(): number {
-    const peak = Math.max(this.#queuePeakBytes, this.#queueBytes)
-    this.#queuePeakBytes = this.#queueBytes
-    return peak
+  /** When the oldest entry it has yet to do was received, Unix ms; undefined when there is none. */
+  get oldestAtMs(): number | undefined {
+    const waiting = this.#isBehind ? this.#readAtMs : this.#queue.peek()?.receivedAtMs
+    const oldest = Math.min(this.sink.oldestAtMs, waiting ?? Number.POSITIVE_INFINITY)
+    return Number.isFinite(oldest) ? oldest : undefined
   }
 
   /** What waits in memory and moves; zero for a sink that is behind, which nothing is to wait for. */
@@ -125,8 +127,7 @@ export class SinkRunner {
       return
     }
     this.#queue.push(entry)
-    this.#queueBytes += entry.lines.length
-    if (this.#queueBytes > this.#queuePeakBytes) this.#queuePeakBytes = this.#queueBytes
+    this.#setQueueBytes(this.#queueBytes + entry.lines.length)
     if (this.#queueBytes > sinkQueueBytesMax) this.#fallBehind()
   }
 
@@ -139,7 +140,12 @@ export class SinkRunner {
     this.#isBehind = true
     this.#joinAt = undefined
     this.#queue.clear()
-    this.#queueBytes = 0
+    this.#setQueueBytes(0)
+  }
+
+  #setQueueBytes(bytes: number): void {
+    this.#queueBytes = bytes
+    this.depth.set(bytes + this.sink.pendingBytes)
   }
 
   #give(entry: QueuedEntry): void {
@@ -154,7 +160,7 @@ export class SinkRunner {
     for (let entry = this.#queue.peek(); entry !== undefined && !this.sink.isFull; entry = this.#queue.peek()) {
       if (entry.end > this.#spool.written) return
       this.#queue.shift()
-      this.#queueBytes -= entry.lines.length
+      this.#setQueueBytes(this.#queueBytes - entry.lines.length)
       this.#give(entry)
     }
     // What else is in the spool is not for this sink.
@@ -188,12 +194,17 @@ export class SinkRunner {
     if (this.#readAt >= this.#spool.written) return false
     const { records, next } = await this.#spool.read(this.#readAt)
     for (const record of records) {
+      // What follows waits in memory. It may have been written, and so read, meanwhile.
+      if (record.position >= (this.#joinAt ?? Number.POSITIVE_INFINITY)) break
       if (record.position < this.#readAt) continue
       const entry = this.#entryOf(record)
-      if (entry !== undefined) this.sink.write(entry)
+      if (entry !== undefined) {
+        this.#readAtMs = entry.receivedAtMs
+        this.sink.write(entry)
+      }
       this.#readAt = record.end
     }
-    this.#readAt = Math.max(this.#readAt, next)
+    this.#readAt = Math.max(this.#readAt, Math.min(next, this.#joinAt ?? next))
     return true
   }
 
@@ -239,6 +250,7 @@ export class SinkRunner {
 
   #done(entry: QueuedEntry): void {
     letGo(entry)
+    this.depth.set(this.#queueBytes + this.sink.pendingBytes)
     const book = this.#options.bookOf(entry.origin, entry.topic)
     if (book !== undefined) book.pending = Math.max(0, book.pending - entry.count)
   }
@@ -278,6 +290,7 @@ export class SinkRunner {
 
   #expire(origin: string, topic: Topic, count: number): void {
     this.expired += count
+    this.#options.expired(origin, topic, count)
     const book = this.#options.bookOf(origin, topic)
     if (book === undefined) return
     book.pending = Math.max(0, book.pending - count)

@@ -1,12 +1,14 @@
-/** What `GET /status.json` answers: the books, per origin and topic, as docs/WIRE.md names the reasons. */
+/** What `GET /status.json` answers: the books, per origin and topic. Every field is explained in docs/STATUS.md. */
 import { statusTopicsMax } from '../wire/limits.ts'
 import type { LossReason } from '../wire/stream-ledger.ts'
 import { version } from '../wire/version.ts'
 import type { Ingest } from './ingest.ts'
-import { type Ledger, type OriginBook, type TopicBook, topicAsides, topicTotals } from './ledger.ts'
+import { type Ledger, type OriginBook, type Repairs, type TopicBook, topicAsides, topicTotals } from './ledger.ts'
+import type { LossEntry, LossReport } from './loss-report.ts'
 import type { SinkRunner } from './sink-runner.ts'
 import type { Sink, SinkStatus } from './sinks/sink.ts'
 import type { Spool, SpoolStatus } from './spool/spool.ts'
+import type { UnknownTailBound } from './unknown-tail.ts'
 
 /**
  * Three books that add up:
@@ -52,27 +54,45 @@ export interface OriginStatus {
   readonly host: string | null
   readonly pid: number | null
   readonly state: OriginBook['state']
+  /** What it may have accepted after the last word heard of it; of an unclean one only. */
+  readonly unknownTail: UnknownTailBound | null
   readonly topics: Record<string, TopicStatus>
 }
 
 /** A sink's own numbers; those of a sink that does not keep are 0. */
 export interface SinkBooksStatus {
   readonly pendingRecords: number
+  /** Given up by a full spool, since the start of this run. */
   readonly expired: number
   readonly rejected: number
-  /** Bytes of the spool that are not done. */
-  readonly lagBytes: number
+  /** Age of the oldest record it has yet to write, ms; 0 when there is none. */
+  readonly lagMs: number
+}
+
+export interface RepairsStatus extends Repairs {
+  /** Some origin answered too little to be asked for more. */
+  readonly isBreakerOpen: boolean
 }
 
 export interface CollectorStatus {
   readonly version: string
   readonly uptimeMs: number
+  /** When this was said, Unix ms by the collector's clock, which is also the clock of {@link losses}. */
+  readonly timeMs: number
   readonly totals: BooksStatus & { readonly filtered: number; readonly duplicates: number }
   readonly origins: readonly OriginStatus[]
   /** Topics that are not listed because there are too many; absent when all are. They are in `totals`. */
   readonly topicsNotShown: number | undefined
+  /** When records were given up, first and last, per origin, topic and reason. */
+  readonly losses: readonly LossEntry[]
   readonly sinks: Record<string, SinkStatus & SinkBooksStatus>
-  readonly spool: SpoolStatus
+  readonly spool: SpoolStatus & {
+    /** Bytes some sink has yet to take. */
+    readonly pendingBytes: number
+    /** Records received that could not be kept in it. */
+    readonly notDurable: number
+  }
+  readonly repairs: RepairsStatus
   readonly ingest: {
     readonly frames: number
     readonly bytes: number
@@ -87,29 +107,36 @@ export function collectorStatus(
   parts: {
     readonly ledger: Ledger
     readonly ingest: Ingest
+    readonly losses: LossReport
     readonly spool: Spool
     readonly runners: readonly SinkRunner[]
     readonly passing: readonly Sink[]
     readonly turnedAway: number
   },
-  uptimeMs: number,
+  { uptimeMs, nowMs, timeMs }: { readonly uptimeMs: number; readonly nowMs: number; readonly timeMs: number },
 ): CollectorStatus {
   const room = { left: statusTopicsMax, notShown: 0 }
   const origins = [...parts.ledger.origins.values()].map((origin) => originStatus(origin, room))
   const sinks: CollectorStatus['sinks'] = Object.create(null)
-  for (const [i, runner] of parts.runners.entries()) {
-    const lagBytes = Math.max(0, parts.spool.end - runner.lowest)
-    sinks[runner.sink.name] = { ...runner.sink.status(), ...sinkBooks(parts.ledger, i), lagBytes }
+  for (const [i, { sink, expired, oldestAtMs }] of parts.runners.entries()) {
+    const pendingRecords = pendingOf(parts.ledger, i)
+    const lagMs = pendingRecords === 0 ? 0 : Math.max(0, timeMs - (oldestAtMs ?? timeMs))
+    sinks[sink.name] = { ...sink.status(), pendingRecords, expired, rejected: 0, lagMs }
   }
-  for (const sink of parts.passing) sinks[sink.name] = { ...sink.status(), pendingRecords: 0, expired: 0, rejected: 0, lagBytes: 0 }
+  for (const sink of parts.passing) sinks[sink.name] = { ...sink.status(), pendingRecords: 0, expired: 0, rejected: 0, lagMs: 0 }
+  const totals = parts.ledger.totals()
+  const lowest = Math.min(parts.spool.end, ...parts.runners.map((runner) => runner.lowest))
   return {
     version,
     uptimeMs,
-    totals: { ...parts.ledger.totals(), ...parts.ledger.asides() },
+    timeMs,
+    totals: { ...totals, ...parts.ledger.asides() },
     origins,
     topicsNotShown: room.notShown === 0 ? undefined : room.notShown,
+    losses: parts.losses.entries(),
     sinks,
-    spool: parts.spool.status(),
+    spool: { ...parts.spool.status(), pendingBytes: parts.spool.end - lowest, notDurable: totals.notDurable },
+    repairs: parts.ledger.repairs(nowMs),
     ingest: {
       frames: parts.ingest.frames,
       bytes: parts.ingest.bytes,
@@ -119,16 +146,10 @@ export function collectorStatus(
   }
 }
 
-function sinkBooks(ledger: Ledger, index: number): Omit<SinkBooksStatus, 'lagBytes'> {
-  const sum = { pendingRecords: 0, expired: 0, rejected: 0 }
-  for (const origin of ledger.origins.values()) {
-    for (const { sinks } of origin.topics.values()) {
-      sum.pendingRecords += sinks[index]?.pending ?? 0
-      sum.expired += sinks[index]?.expired ?? 0
-      sum.rejected += sinks[index]?.rejected ?? 0
-    }
-  }
-  return sum
+function pendingOf(ledger: Ledger, sinkIndex: number): number {
+  let records = 0
+  for (const { topics } of ledger.origins.values()) for (const { sinks } of topics.values()) records += sinks[sinkIndex]?.pending ?? 0
+  return records
 }
 
 function originStatus(book: OriginBook, room: { left: number; notShown: number }): OriginStatus {
@@ -144,11 +165,12 @@ function originStatus(book: OriginBook, room: { left: number; notShown: number }
     host: book.who?.host ?? null,
     pid: book.who?.pid ?? null,
     state: book.state,
+    unknownTail: book.state === 'unclean' ? book.tail.bound(book.topics.size) : null,
     topics,
   }
 }
 
-function topicStatus(book: TopicBook): TopicStatus {
+export function topicStatus(book: TopicBook): TopicStatus {
   return {
     ...topicTotals(book),
     ...topicAsides(book),

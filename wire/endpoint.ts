@@ -9,6 +9,7 @@ export type Endpoint = string & { readonly [endpointBrand]: true }
 /** Default ports, all on loopback. */
 export const defaultPorts = { http: 7700, data: 7701, control: 7702, tail: 7703 } as const
 export const defaultDataEndpoint: Endpoint = `tcp://127.0.0.1:${defaultPorts.data}` as Endpoint
+export const defaultHttpAddress: string = `127.0.0.1:${defaultPorts.http}`
 export const defaultTailEndpoint: Endpoint = `tcp://127.0.0.1:${defaultPorts.tail}` as Endpoint
 
 const tcpShape = /^tcp:\/\/(\[[0-9A-Fa-f:.%a-z]+\]|\*|[A-Za-z0-9._-]+):(\d{1,5})$/
@@ -50,6 +51,13 @@ export function isIpc(endpoint: Endpoint): boolean {
 export function hostAndPort(endpoint: Endpoint): { host: string; port: number } | undefined {
   const tcp = tcpShape.exec(endpoint)
   return tcp === null ? undefined : { host: (tcp[1] ?? '').replace(/^\[|\]$/g, ''), port: Number(tcp[2]) }
+}
+
+/** `HOST:PORT`, with IPv6 in brackets, taken apart; undefined when it is none. */
+export function splitAddress(text: string): { host: string; port: number } | undefined {
+  const match = /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})$/.exec(text)
+  const port = Number(match?.[2])
+  return match === null || port > 65_535 ? undefined : { host: (match[1] ?? '').replace(/^\[|\]$/g, ''), port }
 }
 
 /** Whether only this machine can reach the address. A name other than `localhost` is not known to be local. */

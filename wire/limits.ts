@@ -124,6 +124,12 @@ export const finishedShownMs = 300_000
 /** Topics listed in one status: about 5 MiB of text, made at one go beside the intake. */
 export const statusTopicsMax = 20_000
 
+/** Entries of the loss report: 1,024 are 200 KiB of a status. Older ones are folded together by reason. */
+export const lossEntriesMax = 1_024
+
+/** Services with series of their own under /metrics; later ones share one. A hundred of 8 levels are 13,000 series. */
+export const seriesServicesMax = 100
+
 /** Ranges asked of one origin at one time: 16 messages, which its socket can hold unread. The rest waits for the next time. */
 export const askedRangesMax = 4_096
 
@@ -262,3 +268,8 @@ export const repairBreaker: {
   readonly openMs: number
   readonly heldMs: number
 } = { windowMs: 30_000, recordsMin: 100_000, yieldMin: 0.5, openMs: 30_000, heldMs: 60_000 }
+/** Between asking a collector for its status and the last byte of the answer. */
+export const statusWaitMs = 10_000
+
+/** An answer longer than this is none: 20,000 topics with hostile names and every loss are 20 MiB. */
+export const statusBytesMax = 33_554_432

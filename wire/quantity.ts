@@ -1,4 +1,4 @@
-/** Sizes and durations as people write them, with their unit: `100MiB`, `200ms`. */
+/** Sizes and durations as people write and read them, with their unit: `100MiB`, `200ms`. */
 import { SpillwayError } from './spillway-error.ts'
 
 const byteUnits: Readonly<Record<string, number>> = {
@@ -42,4 +42,35 @@ function parseQuantity(text: string, units: Readonly<Record<string, number>>, ba
 /** A count with thousands separated: `1,204`. `toLocaleString` loads the locale's data first, a stall of 15 ms. */
 export function formatCount(count: number): string {
   return String(count).replaceAll(/\B(?=(?:\d{3})+$)/g, ',')
+}
+
+/** Bytes in the largest unit of which there is at least one: `512 B`, `1.5 MiB`. */
+export function formatBytes(bytes: number): string {
+  const [unit, size] = byteSteps.find(([, step]) => Math.abs(bytes) >= step) ?? ['B', 1]
+  return `${size === 1 ? formatCount(Math.round(bytes)) : withOneDecimal(bytes / size)} ${unit}`
+}
+
+/** Milliseconds as a person says them: `20 ms`, `1.5 s`, `12 min`, `3 h 20 min`, `2 d 4 h`. */
+export function formatDuration(ms: number): string {
+  if (Math.round(ms) < 1_000) return `${Math.round(ms)} ms`
+  if (ms < 60_000) return `${withOneDecimal(ms / 1_000)} s`
+  const minutes = Math.floor(ms / 60_000)
+  const hours = Math.floor(minutes / 60)
+  if (hours === 0) return `${minutes} min`
+  const days = Math.floor(hours / 24)
+  return days === 0 ? `${hours} h ${minutes % 60} min` : `${formatCount(days)} d ${hours % 24} h`
+}
+
+const byteSteps = [
+  ['TiB', 2 ** 40],
+  ['GiB', 2 ** 30],
+  ['MiB', 2 ** 20],
+  ['KiB', 2 ** 10],
+] as const
+
+/** `1.5`, `20`, `1,204.3`. */
+function withOneDecimal(value: number): string {
+  const tenths = Math.round(value * 10)
+  const whole = formatCount(Math.trunc(tenths / 10))
+  return tenths % 10 === 0 ? whole : `${whole}.${Math.abs(tenths % 10)}`
 }

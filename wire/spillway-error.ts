@@ -9,6 +9,7 @@ export type SpillwayErrorCode =
   | 'SPW_ENDPOINT_IN_USE'
   | 'SPW_DIR_LOCKED'
   | 'SPW_DIR_UNUSABLE'
+  | 'SPW_STATUS_UNAVAILABLE'
 
 const errorCodes: Readonly<Record<SpillwayErrorCode, { readonly retryable: boolean }>> = {
   SPW_OPTION_INVALID: { retryable: false },
@@ -20,6 +21,7 @@ const errorCodes: Readonly<Record<SpillwayErrorCode, { readonly retryable: boole
   SPW_ENDPOINT_IN_USE: { retryable: true },
   SPW_DIR_LOCKED: { retryable: true },
   SPW_DIR_UNUSABLE: { retryable: true },
+  SPW_STATUS_UNAVAILABLE: { retryable: true },
 }
 
 /** The one error class. Match on `code`. */

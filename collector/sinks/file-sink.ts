@@ -92,6 +92,13 @@ export class FileSink implements KeepingSink {
     return bytes
   }
 
+  get oldestAtMs(): number {
+    let oldest = Number.POSITIVE_INFINITY
+    // A file that has missed something holds what came before that.
+    for (const file of this.#dirty) oldest = Math.min(oldest, file.oldestAtMs)
+    return oldest
+  }
+
   get lowest(): number {
     let lowest = Number.POSITIVE_INFINITY
     for (const file of this.#dirty) lowest = Math.min(lowest, file.lowest)

@@ -91,6 +91,11 @@ export class LogFile {
     return this.#waiting.peek()?.entry.position ?? Number.POSITIVE_INFINITY
   }
 
+  /** When the first entry it has not written was received, Unix ms; infinite when it has written all. */
+  get oldestAtMs(): number {
+    return this.#waiting.peek()?.entry.receivedAtMs ?? Number.POSITIVE_INFINITY
+  }
+
   /** Takes the lines of an entry from its `skip`-th byte on. */
   append(entry: Entry, skip = 0): void {
     const lines = skip === 0 ? entry.lines : entry.lines.subarray(skip)

@@ -65,6 +65,8 @@ export interface KeepingSink extends Sink {
   readonly pendingBytes: number
   /** What waits and will be written soon; not what cannot be written now. */
   readonly movingBytes: number
+  /** When the oldest entry it holds or has missed was received, Unix ms; infinite when there is none. */
+  readonly oldestAtMs: number
   /** Lowest position of what was given to it and is not done; infinite when all is. */
   readonly lowest: number
   /** Files that could not take what was theirs and can again, and the first position they have not been given. */

@@ -20,6 +20,8 @@ import { constants } from 'node:fs'
 import { type FileHandle, mkdir, open, readdir, truncate, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { spoolReadBytes, spoolRetryMs, spoolSegmentBytes, spoolSegmentsMin, spoolWriteBytes, spoolWriteMs } from '../../wire/limits.ts'
+import { Depth } from '../depth.ts'
+import { DurationHistogram } from '../duration-histogram.ts'
 import { writeFully } from '../write-buffer.ts'
 import { type Block, BlockPool } from './block.ts'
 import { crashPoints } from './crash-points.ts'
@@ -58,12 +60,9 @@ export interface SpoolStatus {
   readonly bytes: number
   readonly bytesMax: number
   readonly segments: number
-  /** Appended and not yet written. */
-  readonly pendingBytes: number
   readonly syncs: number
   readonly syncLastMs: number
   readonly syncMaxMs: number
-  readonly syncTotalMs: number
   /** Bytes that were found damaged and passed over. */
   readonly damagedBytes: number
   /** Why the last write failed; undefined while all is well. */
@@ -135,7 +134,9 @@ export class Spool {
   #syncs = 0
   #syncLastMs = 0
   #syncMaxMs = 0
-  #syncTotalMs = 0
+  /** What waits to be written. */
+  readonly depth: Depth = new Depth()
+  readonly syncDurations: DurationHistogram = new DurationHistogram()
   #damagedBytes = 0
   readonly segmentBytes: number
 
@@ -251,6 +252,7 @@ export class Spool {
     }
     const position = this.end
     this.end += bytes
+    this.depth.set(this.pendingBytes)
     if (this.pendingBytes >= spoolWriteBytes) this.#writing ??= this.#writeAll()
     else this.#writeTimer ??= setTimeout(() => this.#writeSoon(), spoolWriteMs)
     return { position, end: this.end, block, rest: block.bytes.subarray(block.used - (rest?.length ?? 0), block.used) }
@@ -307,6 +309,7 @@ export class Spool {
     }
     segment.bytes += written
     this.written = segment.position + segment.bytes
+    this.depth.set(this.pendingBytes)
     crashPoints.reached('after-append')
     if (this.#failures > 0 && this.#failure !== undefined) this.#recovered()
     this.#letOn()
@@ -383,7 +386,7 @@ export class Spool {
     await handle.datasync()
     this.#syncLastMs = performance.now() - startedAtMs
     this.#syncMaxMs = Math.max(this.#syncMaxMs, this.#syncLastMs)
-    this.#syncTotalMs += this.#syncLastMs
+    this.syncDurations.observe(this.#syncLastMs)
     this.#syncs += 1
     const { nlink } = await handle.stat()
     if (nlink === 0) throw new Error(`somebody deleted ${segment.path}`)
@@ -501,11 +504,9 @@ export class Spool {
       bytes: this.bytes,
       bytesMax: this.#options.bytesMax,
       segments: this.#segments.length,
-      pendingBytes: this.pendingBytes,
       syncs: this.#syncs,
       syncLastMs: this.#syncLastMs,
       syncMaxMs: this.#syncMaxMs,
-      syncTotalMs: this.#syncTotalMs,
       damagedBytes: this.#damagedBytes,
       error: this.#failure?.message,
     }

@@ -8,7 +8,7 @@ import { version } from '../../wire/version.ts'
 import { tempDir } from '../support/processes.ts'
 import { runCli } from './run-cli.ts'
 
-const commands = ['collector', 'tail', 'validate', 'doctor']
+const commands = ['collector', 'tail', 'status', 'validate', 'doctor']
 
 async function helpOf(...args: readonly string[]): Promise<string> {
   await using run = await runCli([...args, '--help'])
@@ -85,6 +85,19 @@ describe('what the help says is true', () => {
       await using run = await runCli(['tail', '--for', duration, '--limit', '0'])
       expect(run.stderr).not.toContain('--for')
       expect(run.stderr).toContain('--limit')
+    }
+  })
+
+  test('the default of spillway status, and every form of --since it names', async () => {
+    const help = await helpOf('status')
+    const { http } = defaults.listen
+    expect(defaultIn(flagText(help, '--http'))).toBe(http === 'off' ? 'off' : `${http.host}:${http.port}`)
+    const forms = [...flagText(help, '--since').matchAll(/\b(?:\d+m|\d{4}-\d\d-\d\dT\d\d:\d\d)\b/g)].map(([form]) => form)
+    expect(forms).toHaveLength(2)
+    for (const form of forms) {
+      await using run = await runCli(['status', '--since', form, '--http', '127.0.0.1:1'])
+      expect(run.stderr).toContain('127.0.0.1:1')
+      expect(run.stderr).not.toContain('--since')
     }
   })
 

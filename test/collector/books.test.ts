@@ -52,6 +52,7 @@ test('status.json has the documented shape, and nothing of it is missing', async
   expect(status).toEqual({
     version: expect.stringMatching(/^\d+\.\d+\.\d+/) as string,
     uptimeMs: expect.any(Number) as number,
+    timeMs: expect.any(Number) as number,
     totals: { ...books, filtered: 0, duplicates: 0 },
     origins: [
       {
@@ -60,21 +61,23 @@ test('status.json has the documented shape, and nothing of it is missing', async
         host: 'test-host',
         pid: 4_242,
         state: 'live',
+        unknownTail: null,
         topics: { [topic]: { ...books, filtered: 0, duplicates: 0, late: 0, shedAtOrigin: 0 } },
       },
     ],
+    losses: [],
     sinks: {
       files: {
         type: 'file',
         topics: ['log.>'],
         written: 3,
         dropped: 0,
-        pendingBytes: 0,
-        where: expect.stringContaining(collector.dir) as string,
-        pendingRecords: 0,
         expired: 0,
         rejected: 0,
-        lagBytes: expect.any(Number) as number,
+        pendingRecords: 0,
+        pendingBytes: 0,
+        lagMs: 0,
+        where: expect.stringContaining(collector.dir) as string,
       },
     },
     spool: {
@@ -86,11 +89,13 @@ test('status.json has the documented shape, and nothing of it is missing', async
       syncs: expect.any(Number) as number,
       syncLastMs: expect.any(Number) as number,
       syncMaxMs: expect.any(Number) as number,
-      syncTotalMs: expect.any(Number) as number,
       damagedBytes: 0,
+      notDurable: 0,
     },
+    repairs: { requests: 0, recordsAsked: 0, recordsRepaired: 0, isBreakerOpen: false },
     ingest: expect.objectContaining({ frames: 2, bytes: expect.any(Number) as number, refused: {}, turnedAway: 0 }) as unknown,
   })
+  expect(Math.abs(status.timeMs - Date.now())).toBeLessThan(60_000)
   expect(status.uptimeMs).toBeGreaterThan(0)
 })
 
@@ -173,6 +178,11 @@ describe.concurrent('an agent that', () => {
     await agent.manifest({ topics: { [topic]: { lead: 10 } }, gone: [{ topic, from: 5, to: 8 }] })
     const status = await statusWhen(collector, 'the loss is booked', ({ totals }) => totals.lost.ring_evicted !== undefined)
     expect(status.totals.lost).toEqual({ ring_evicted: 3 })
+    const { firstAtMs = 0, lastAtMs = 0, ...loss } = status.losses[0] ?? {}
+    expect(loss).toEqual({ origin: agent.origin, service: 'hand', topic, reason: 'ring_evicted', records: 3 })
+    expect(firstAtMs).toBe(lastAtMs)
+    expect(firstAtMs).toBeGreaterThan(status.timeMs - status.uptimeMs - 1)
+    expect(firstAtMs).toBeLessThanOrEqual(status.timeMs)
     expect(agent.asked).toEqual([])
     // Late, and no longer believed.
     await agent.lines(topic, 5, numbered(5, 8))

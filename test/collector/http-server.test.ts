@@ -33,7 +33,21 @@ test('answers what it has, and only to GET and HEAD', async () => {
   expect(status.headers.get('cache-control')).toBe('no-store')
   expect(status.headers.get('x-content-type-options')).toBe('nosniff')
   expect(status.headers.get('access-control-allow-origin')).toBeNull()
-  expect(Object.keys((await status.json()) as object)).toEqual(['version', 'uptimeMs', 'totals', 'origins', 'sinks', 'spool', 'ingest'])
+  expect(Object.keys((await status.json()) as object)).toEqual([
+    'version',
+    'uptimeMs',
+    'timeMs',
+    'totals',
+    'origins',
+    'losses',
+    'sinks',
+    'spool',
+    'repairs',
+    'ingest',
+  ])
+  const metrics = await at('/metrics')
+  expect(metrics.headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8')
+  expect(await metrics.text()).toMatch(/^spillway_collector_ingest_frames_total 0$/m)
   expect((await at('/healthz', 'HEAD')).status).toBe(200)
   for (const path of ['/', '/status', '/healthz/', '/../etc/passwd', '/%2e%2e/x', '/__proto__']) expect((await at(path)).status).toBe(404)
   for (const method of ['POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS']) expect((await at('/status.json', method)).status).toBe(405)
@@ -52,7 +66,7 @@ test.each([
   ['no name', () => '', 403],
 ])('a request for %s', async (_what, host, code) => {
   await using collector = await startCollector()
-  for (const path of ['/status.json', '/healthz', '/nothing']) {
+  for (const path of ['/status.json', '/metrics', '/healthz', '/nothing']) {
     const answer = await ask(collector, request('GET', path, host(collector.http)))
     expect(answer).toMatch(new RegExp(`^HTTP/1.1 ${code === 200 && path === '/nothing' ? 404 : code} `))
     if (code === 403) expect(answer).not.toContain('accepted')
@@ -94,9 +108,10 @@ test('clients that never finish their request are ended, more of them than it se
 })
 
 test('connections that cannot be accepted do not end it, however many there are', async () => {
-  const http = new HttpServer({ host: '127.0.0.1', port: 0 }, () => {
+  const notAskedFor = () => {
     throw new Error('not asked for')
-  })
+  }
+  const http = new HttpServer({ host: '127.0.0.1', port: 0 }, { status: notAskedFor, metrics: notAskedFor })
   await http.open()
   const servers: Server[] = []
   const started = channel('http.server.request.start')

@@ -298,7 +298,7 @@ test('a commit that began before the first manifest acknowledges nothing of what
   ledger.receive(origin, topic, { seq: 10, count: 10 }, 0)
   const begun = ledger.takeCommits()
   ledger.announce(origin, manifest({ [topic]: { lead: 20 } }), 1)
-  ledger.committed(begun)
+  ledger.committed(begun, true)
   expect(ledger.takeAcknowledgements()).toEqual([])
   ledger.receive(origin, topic, { seq: 0, count: 10 }, 2)
   commit(ledger)
@@ -482,6 +482,7 @@ describe('the books add up', () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
         const ledger = newLedger(2)
+        const told: Totals['lost'] = {}
         let nowMs = 0
         const seen = new Map<string, Set<number>>()
         for (const it of steps) {
@@ -523,6 +524,9 @@ describe('the books add up', () => {
           } else if (it.how === 'stuck') ledger.postpone(ledger.takeCommits(), ledger.takeByes())
           else ledger.committed(ledger.takeCommits(), it.how === 'spooled')
           checkBooks(ledger)
+          for (const { reason, from, to } of ledger.takeLosses()) told[reason] = (told[reason] ?? 0) + to - from
+          // Whoever listens has heard of each loss, once.
+          expect(told).toEqual(ledger.totals().lost)
         }
         // Goodbye to all: nothing stays open.
         for (const who of ledger.origins.keys()) ledger.announce(who, manifest({}, { final: true }), nowMs)

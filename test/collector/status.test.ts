@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { Ingest } from '../../collector/ingest.ts'
 import { Ledger } from '../../collector/ledger.ts'
+import { LossReport } from '../../collector/loss-report.ts'
 import { Spool } from '../../collector/spool/spool.ts'
 import { collectorStatus } from '../../collector/status.ts'
 import type { Endpoint } from '../../wire/endpoint.ts'
@@ -25,7 +26,10 @@ test('lists a bounded number of topics, says how many it leaves out, and counts 
   })
   await using dir = await tempDir()
   const spool = await Spool.open({ dir: dir.path, bytesMax: spoolBytesMaxMin, onTrouble: () => undefined })
-  const status = collectorStatus({ ledger, ingest, spool, runners: [], passing: [], turnedAway: 0 }, 1)
+  const status = collectorStatus(
+    { ledger, ingest, losses: new LossReport(), spool, runners: [], passing: [], turnedAway: 0 },
+    { uptimeMs: 1, nowMs: 1, timeMs: 1 },
+  )
   await ingest.close()
   await spool.close()
   expect(status.origins).toHaveLength(origins)

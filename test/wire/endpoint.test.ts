@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import {
   defaultDataEndpoint,
+  defaultHttpAddress,
   defaultPorts,
   defaultTailEndpoint,
   hostAndPort,
@@ -8,6 +9,7 @@ import {
   isLoopbackHost,
   parseEndpoint,
   siblingEndpoint,
+  splitAddress,
 } from '../../wire/endpoint.ts'
 
 const longestPath = `/${'p'.repeat(106)}`
@@ -94,3 +96,12 @@ test.each(['0.0.0.0', '*', '::', '10.0.0.1', '128.0.0.1', '127.example.org', 'lo
     expect(isLoopbackHost(host)).toBe(false)
   },
 )
+
+test('takes an address apart, and nothing else', () => {
+  expect(splitAddress(defaultHttpAddress)).toEqual({ host: '127.0.0.1', port: defaultPorts.http })
+  expect(splitAddress('[::1]:0')).toEqual({ host: '::1', port: 0 })
+  expect(splitAddress('host-1.example:65535')).toEqual({ host: 'host-1.example', port: 65_535 })
+  for (const text of ['', '7700', ':7700', 'host', 'host:', 'host:65536', '::1:7700', 'http://host:1', 'host:1/', 'ho st:1', 'host:1\n']) {
+    expect(splitAddress(text)).toBeUndefined()
+  }
+})

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { formatCount, parseBytes, parseDuration, requireDuration } from '../../wire/quantity.ts'
+import { formatBytes, formatCount, formatDuration, parseBytes, parseDuration, requireDuration } from '../../wire/quantity.ts'
 
 test.each([
   ['0', 0],
@@ -74,4 +74,29 @@ test('no text makes the readers throw, and what they read is a whole number', ()
     }),
     { numRuns: 1_000 },
   )
+})
+
+test.each([
+  [0, '0 B'],
+  [1_023, '1,023 B'],
+  [1_024, '1 KiB'],
+  [1_536, '1.5 KiB'],
+  [512 * 2 ** 20, '512 MiB'],
+  [2 ** 30 - 1, '1,024 MiB'],
+  [5_000 * 2 ** 40, '5,000 TiB'],
+])('writes %d bytes as %j', (bytes, text) => {
+  expect(formatBytes(bytes)).toBe(text)
+})
+
+test.each([
+  [0, '0 ms'],
+  [20.4, '20 ms'],
+  [999.6, '1 s'],
+  [1_500, '1.5 s'],
+  [60_000, '1 min'],
+  [3_599_999, '59 min'],
+  [12_000_000, '3 h 20 min'],
+  [2 * 86_400_000 + 4 * 3_600_000, '2 d 4 h'],
+])('writes %d ms as %j', (ms, text) => {
+  expect(formatDuration(ms)).toBe(text)
 })

@@ -1,0 +1,73 @@
+/**
+ * Prometheus' own checker. One that is installed is used; else it is taken out of Debian's package `prometheus`, without
+ * installing that, and kept in `test/.tools`. Where neither is possible the tests that need it fail and say so.
+ */
+import { execFile, spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { chmod, mkdir, readdir, rename } from 'node:fs/promises'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { root, tempDir } from './processes.ts'
+
+const run = promisify(execFile)
+const kept = join(root, 'test/.tools/promtool')
+
+/** Path of a promtool that runs. */
+export async function findPromtool(): Promise<string> {
+  for (const path of ['promtool', kept]) if (await runs(path)) return path
+  try {
+    await takeFromPackage()
+  } catch (error) {
+    throw new Error(
+      `these tests need promtool, Prometheus' checker. It is not on the PATH, and could not be taken from Debian's package ` +
+        `"prometheus" (${error instanceof Error ? error.message.trim() : String(error)}). Install it (apt-get install prometheus, ` +
+        'brew install prometheus, or https://prometheus.io/download) and run them again.',
+    )
+  }
+  return kept
+}
+
+async function runs(path: string): Promise<boolean> {
+  if (path === kept && !existsSync(kept)) return false
+  return run(path, ['--version']).then(
+    () => true,
+    () => false,
+  )
+}
+
+async function takeFromPackage(): Promise<void> {
+  await using dir = await tempDir()
+  const download = () => run('apt-get', ['download', 'prometheus'], { cwd: dir.path })
+  await download().catch(async () => {
+    // A new machine has no lists of packages yet.
+    await run('apt-get', ['update']).catch(() => run('sudo', ['-n', 'apt-get', 'update']))
+    await download()
+  })
+  const file = (await readdir(dir.path)).find((name) => name.endsWith('.deb'))
+  if (file === undefined) throw new Error('apt-get download brought no file')
+  const taken = join(dir.path, 'promtool')
+  await run('sh', ['-c', 'dpkg-deb --fsys-tarfile "$0" | tar -xO ./usr/bin/promtool > "$1"', join(dir.path, file), taken])
+  await chmod(taken, 0o755)
+  await mkdir(join(root, 'test/.tools'), { recursive: true })
+  // Whole or not at all. The temporary folder may be on another disk.
+  await run('cp', [taken, `${kept}.${process.pid}`])
+  await rename(`${kept}.${process.pid}`, kept)
+}
+
+/** What `promtool check metrics` says of a text; empty when it has nothing to say. Rejects when the text cannot be parsed. */
+export function checkMetrics(promtool: string, text: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(promtool, ['check', 'metrics'], { stdio: ['pipe', 'pipe', 'pipe'] })
+    let said = ''
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding('utf8').on('data', (part: string) => {
+        said += part
+      })
+    }
+    child.once('error', reject)
+    // 3 is what it ends with when it has found something to say about style.
+    child.once('close', (code) => (code === 0 || code === 3 ? resolve(said) : reject(new Error(`promtool ended with ${code}: ${said}`))))
+    child.stdin.on('error', () => undefined)
+    child.stdin.end(text)
+  })
+}
