@@ -2,13 +2,18 @@
  * Records of the spool, and the head of the segments they stand in. Numbers are little-endian.
  *
  *   segment   head | record | record | …
- *   head      "SPWSPOOL" | version u32 | 0 u32 | id 16 bytes | position f64
- *   record    "SpwR" | length u32 | crc32 u32 | type u8 | body of length - 1 bytes
+ *   head      twice: "SPWSPOOL" | version u32 | crc32 u32 | id 16 bytes | position f64
+ *   record    mark 4 bytes | length u32 | crc32 u32 | type u8 | body of length - 1 bytes
  *
- * The CRC-32 (zlib's) covers type and body. A position counts bytes of records over all segments, so none comes twice;
- * a segment's own is that of its first record. The mark at the head of each record is what a reader looks for behind
- * bytes that are damaged: nothing but those is given up.
+ * The CRC-32 (zlib's) of a record covers type and body, that of a head all the rest of it; a head stands there twice
+ * because without it the whole segment would be lost. A position counts bytes of records over all segments, so none
+ * comes twice; a segment's own is that of its first record. The mark at the head of each record is what a reader looks
+ * for behind bytes that are damaged: nothing but those is given up.
+ *
+ * Mark and CRC-32 begin from the spool's id, which is random and in no record: whoever writes a log line that looks
+ * like a record, to be found when the one around it is damaged, does not know them.
  */
+import { createHash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 
 export const recordTypes = { state: 1, frame: 2, numbers: 3, loss: 4, manifest: 5, sink: 6 } as const
@@ -16,12 +21,24 @@ export type RecordType = (typeof recordTypes)[keyof typeof recordTypes]
 
 const typesByNumber: ReadonlyMap<number, RecordType> = new Map(Object.values(recordTypes).map((type) => [type, type]))
 
-const mark = Buffer.from('SpwR', 'latin1')
 export const recordHeadBytes = 13
 const segmentMark = 'SPWSPOOL'
 const segmentVersion = 1
 const idBytes = 16
-export const segmentHeadBytes = 40
+const headCopyBytes = 40
+export const segmentHeadBytes: number = 2 * headCopyBytes
+
+/** What the records of one spool are told by. */
+export interface RecordKey {
+  readonly mark: Buffer
+  /** What the CRC-32 begins from. */
+  readonly seed: number
+}
+
+export function recordKey(id: string): RecordKey {
+  const hash = createHash('sha256').update(id, 'latin1').digest()
+  return { mark: hash.subarray(0, 4), seed: hash.readUInt32LE(4) }
+}
 
 /** A record as it was read. */
 export interface SpoolRecord {
@@ -43,15 +60,15 @@ export function recordBytes(bodyBytes: number): number {
  *
  * @returns Offset behind it in `into`.
  */
-export function writeRecord(type: RecordType, first: Buffer, rest: Buffer | undefined, into: Buffer, at: number): number {
-  mark.copy(into, at)
+export function writeRecord(key: RecordKey, type: RecordType, first: Buffer, rest: Buffer | undefined, into: Buffer, at: number): number {
+  key.mark.copy(into, at)
   into.writeUInt32LE(1 + first.length + (rest?.length ?? 0), at + 4)
   into[at + 12] = type
   first.copy(into, at + recordHeadBytes)
   const restAt = at + recordHeadBytes + first.length
   rest?.copy(into, restAt)
   const end = restAt + (rest?.length ?? 0)
-  into.writeUInt32LE(crc32(into.subarray(at + 12, end)), at + 8)
+  into.writeUInt32LE(crc32(into.subarray(at + 12, end), key.seed), at + 8)
   return end
 }
 
@@ -72,7 +89,8 @@ export interface Scan {
  * @param options.position - Of the first byte.
  * @param options.isAll - Nothing follows: what needs more bytes is damage.
  */
-export function scanRecords(bytes: Buffer, options: { readonly position: number; readonly isAll: boolean }): Scan {
+export function scanRecords(bytes: Buffer, options: { readonly key: RecordKey; readonly position: number; readonly isAll: boolean }): Scan {
+  const { mark, seed } = options.key
   const records: SpoolRecord[] = []
   let at = 0
   let damagedBytes = 0
@@ -92,7 +110,7 @@ export function scanRecords(bytes: Buffer, options: { readonly position: number;
       continue
     }
     const type = typesByNumber.get(bytes[start + 12] ?? 0)
-    if (length === 0 || type === undefined || crc32(bytes.subarray(start + 12, end)) !== bytes.readUInt32LE(start + 8)) {
+    if (length === 0 || type === undefined || crc32(bytes.subarray(start + 12, end), seed) !== bytes.readUInt32LE(start + 8)) {
       damagedBytes += start + 1 - at
       at = start + 1
       continue
@@ -109,18 +127,28 @@ export function scanRecords(bytes: Buffer, options: { readonly position: number;
 }
 
 export function encodeSegmentHead(id: string, position: number): Buffer {
-  const head = Buffer.alloc(segmentHeadBytes)
-  head.write(segmentMark, 0, 'latin1')
-  head.writeUInt32LE(segmentVersion, 8)
-  head.write(id, 16, idBytes, 'latin1')
-  head.writeDoubleLE(position, 32)
-  return head
+  const copy = Buffer.alloc(headCopyBytes)
+  copy.write(segmentMark, 0, 'latin1')
+  copy.writeUInt32LE(segmentVersion, 8)
+  copy.write(id, 16, idBytes, 'latin1')
+  copy.writeDoubleLE(position, 32)
+  copy.writeUInt32LE(headChecksum(copy), 12)
+  return Buffer.concat([copy, copy])
 }
 
 /** Undefined for bytes that are no segment of this version. */
 export function readSegmentHead(head: Buffer): { readonly id: string; readonly position: number } | undefined {
-  if (head.length < segmentHeadBytes || head.toString('latin1', 0, 8) !== segmentMark) return undefined
-  const position = head.readDoubleLE(32)
-  if (head.readUInt32LE(8) !== segmentVersion || !Number.isSafeInteger(position) || position < 0) return undefined
-  return { id: head.toString('latin1', 16, 16 + idBytes), position }
+  return readHeadCopy(head.subarray(0, headCopyBytes)) ?? readHeadCopy(head.subarray(headCopyBytes, segmentHeadBytes))
+}
+
+function readHeadCopy(copy: Buffer): { readonly id: string; readonly position: number } | undefined {
+  if (copy.length < headCopyBytes || copy.toString('latin1', 0, 8) !== segmentMark) return undefined
+  const position = copy.readDoubleLE(32)
+  if (copy.readUInt32LE(12) !== headChecksum(copy) || copy.readUInt32LE(8) !== segmentVersion) return undefined
+  if (!Number.isSafeInteger(position) || position < 0) return undefined
+  return { id: copy.toString('latin1', 16, 16 + idBytes), position }
+}
+
+function headChecksum(copy: Buffer): number {
+  return crc32(copy.subarray(16), crc32(copy.subarray(0, 12)))
 }

@@ -27,9 +27,11 @@ import { type Block, BlockPool } from './block.ts'
 import { crashPoints } from './crash-points.ts'
 import {
   encodeSegmentHead,
+  type RecordKey,
   type RecordType,
   readSegmentHead,
   recordBytes,
+  recordKey,
   recordTypes,
   type SpoolRecord,
   scanRecords,
@@ -116,6 +118,7 @@ export class Spool {
   events: SpoolEvents = { written() {}, abandoned() {} }
   readonly #options: SpoolOptions
   readonly #id: string
+  readonly #key: RecordKey
   /** Oldest first; the last one may be written to. */
   readonly #segments: Segment[]
   #pending: Pending[] = []
@@ -143,6 +146,7 @@ export class Spool {
   private constructor(options: SpoolOptions, id: string, segments: Segment[]) {
     this.#options = options
     this.#id = id
+    this.#key = recordKey(id)
     this.#segments = segments
     this.segmentBytes = Math.max(spoolSegmentBytes.min, Math.min(spoolSegmentBytes.max, Math.floor(options.bytesMax / spoolSegmentsMin)))
     const last = segments.at(-1)
@@ -242,7 +246,7 @@ export class Spool {
     const bytes = recordBytes(first.length + (rest?.length ?? 0))
     const block = this.#blockFor(bytes)
     const from = block.used
-    block.used = writeRecord(type, first, rest, block.bytes, from)
+    block.used = writeRecord(this.#key, type, first, rest, block.bytes, from)
     const blocks = this.#pending.at(-1)?.blocks
     const last = blocks?.at(-1)
     if (last?.block === block && last.to === from) last.to = block.used
@@ -440,7 +444,7 @@ export class Spool {
     const from = Math.max(position, segment.position)
     const segmentEnd = segment.position + segment.bytes
     try {
-      const read = await readSegment(segment.path, segment.position, { from, to: segmentEnd })
+      const read = await readSegment(segment.path, segment.position, { key: this.#key, from, to: segmentEnd })
       if (read.damagedBytes > 0) this.#sayDamaged(segment.path, read.damagedBytes)
       return read
     } catch (error) {
@@ -545,7 +549,7 @@ async function findSegments({ dir, onTrouble }: SpoolOptions): Promise<(Segment 
         const { buffer, bytesRead } = await handle.read(Buffer.alloc(segmentHeadBytes), 0, segmentHeadBytes, 0)
         const head = readSegmentHead(buffer.subarray(0, bytesRead))
         // Killed before its head was written: there is nothing in it.
-        if (head === undefined && size <= segmentHeadBytes) await unlink(path)
+        if (size < segmentHeadBytes || (head === undefined && size === segmentHeadBytes)) await unlink(path)
         else if (head === undefined) throw new Error('it is no segment of this version')
         else segments.push({ ...head, path, bytes: size - segmentHeadBytes, handle: undefined })
       } finally {
@@ -570,7 +574,7 @@ async function openPlain(path: string): Promise<FileHandle> {
 async function readSegment(
   path: string,
   firstPosition: number,
-  { from, to }: { readonly from: number; readonly to: number },
+  { key, from, to }: { readonly key: RecordKey; readonly from: number; readonly to: number },
 ): Promise<{ readonly records: readonly SpoolRecord[]; readonly next: number; readonly damagedBytes: number }> {
   const handle = await openPlain(path)
   try {
@@ -580,7 +584,7 @@ async function readSegment(
       const bytes = Buffer.allocUnsafe(length)
       const { bytesRead } = await handle.read(bytes, 0, length, segmentHeadBytes + from - firstPosition)
       const isAll = from + length >= to || bytesRead < length
-      const scan = scanRecords(bytes.subarray(0, bytesRead), { position: from, isAll })
+      const scan = scanRecords(bytes.subarray(0, bytesRead), { key, position: from, isAll })
       if (scan.records.length === 0 && !isAll && scan.used === 0) {
         wanted = Math.max(2 * wanted, scan.needs)
         continue
