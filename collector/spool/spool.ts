@@ -40,6 +40,7 @@ import {
 } from './spool-record.ts'
 
 const suffix = '.spool'
+const segmentName = /^\d{16}\.spool$/
 const fileMode = 0o600
 const folderMode = 0o700
 
@@ -78,6 +79,8 @@ interface Segment {
   /** Of records written into it. */
   bytes: number
   handle: FileHandle | undefined
+  /** The file is there, and it is ours. */
+  isMade: boolean
 }
 
 interface Pending {
@@ -166,12 +169,13 @@ export class Spool {
       spool.#failed(error)
       return spool
     }
-    const id = found.at(-1)?.id ?? newId()
+    const id = mostOf(found.map((segment) => segment.id)) ?? newId()
     const segments: Segment[] = []
     for (const segment of found) {
       const last = segments.at(-1)
       const isOurs = segment.id === id && (last === undefined || segment.position >= last.position + last.bytes)
-      if (isOurs) segments.push({ path: segment.path, position: segment.position, bytes: segment.bytes, handle: undefined })
+      const { path, position, bytes } = segment
+      if (isOurs) segments.push({ path, position, bytes, handle: undefined, isMade: true })
       else options.onTrouble(`spool: ${segment.path} is from another spool; it is left alone`)
     }
     return new Spool(options, id, segments)
@@ -218,6 +222,7 @@ export class Spool {
       position: this.end,
       bytes: 0,
       handle: undefined,
+      isMade: false,
     }
     this.#segments.push(segment)
     this.#pending.push({ segment, blocks: [] })
@@ -325,6 +330,7 @@ export class Spool {
     const flags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW | constants.O_APPEND
     const handle = await open(segment.path, flags, fileMode)
     segment.handle = handle
+    segment.isMade = true
     const { written, error } = await writeFully(handle, [encodeSegmentHead(this.#id, segment.position)])
     if (error !== undefined || written < segmentHeadBytes) throw error ?? new Error('the head of a segment could not be written')
     await syncFolder(this.#options.dir)
@@ -423,7 +429,8 @@ export class Spool {
   #forget(segment: Segment): void {
     const index = this.#segments.indexOf(segment)
     if (index !== -1) this.#segments.splice(index, 1)
-    unlink(segment.path).catch(() => undefined)
+    // At its path there may be what somebody else has put there.
+    if (segment.isMade) unlink(segment.path).catch(() => undefined)
   }
 
   #recovered(): void {
@@ -534,13 +541,21 @@ export class Spool {
   }
 }
 
+/** The most frequent one, and of equals the last: a stray segment of another spool must not make strangers of ours. */
+function mostOf(ids: readonly string[]): string | undefined {
+  const counts = new Map<string, number>()
+  for (const id of ids) counts.set(id, (counts.get(id) ?? 0) + 1)
+  const most = Math.max(...counts.values())
+  return ids.findLast((id) => counts.get(id) === most)
+}
+
 function newId(): string {
   return randomBytes(12).toString('base64url')
 }
 
 async function findSegments({ dir, onTrouble }: SpoolOptions): Promise<(Segment & { readonly id: string })[]> {
   const segments: (Segment & { readonly id: string })[] = []
-  for (const name of (await readdir(dir)).filter((entry) => entry.endsWith(suffix)).sort()) {
+  for (const name of (await readdir(dir)).filter((entry) => segmentName.test(entry)).sort()) {
     const path = join(dir, name)
     try {
       const handle = await openPlain(path)
@@ -551,7 +566,7 @@ async function findSegments({ dir, onTrouble }: SpoolOptions): Promise<(Segment 
         // Killed before its head was written: there is nothing in it.
         if (size < segmentHeadBytes || (head === undefined && size === segmentHeadBytes)) await unlink(path)
         else if (head === undefined) throw new Error('it is no segment of this version')
-        else segments.push({ ...head, path, bytes: size - segmentHeadBytes, handle: undefined })
+        else segments.push({ ...head, path, bytes: size - segmentHeadBytes, handle: undefined, isMade: true })
       } finally {
         await handle.close()
       }
