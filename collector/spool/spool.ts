@@ -20,6 +20,7 @@ import { constants } from 'node:fs'
 import { type FileHandle, mkdir, open, readdir, truncate, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { spoolReadBytes, spoolRetryMs, spoolSegmentBytes, spoolSegmentsMin, spoolWriteBytes, spoolWriteMs } from '../../wire/limits.ts'
+import { type Range, RangeSet } from '../../wire/range-set.ts'
 import { Depth } from '../depth.ts'
 import { DurationHistogram } from '../duration-histogram.ts'
 import { writeFully } from '../write-buffer.ts'
@@ -144,6 +145,8 @@ export class Spool {
   readonly depth: Depth = new Depth()
   readonly syncDurations: DurationHistogram = new DurationHistogram()
   #damagedBytes = 0
+  /** Where damage was found: what was read in one piece with it. */
+  readonly #damaged = new RangeSet()
   readonly segmentBytes: number
 
   private constructor(options: SpoolOptions, id: string, segments: Segment[]) {
@@ -452,16 +455,22 @@ export class Spool {
     const segmentEnd = segment.position + segment.bytes
     try {
       const read = await readSegment(segment.path, segment.position, { key: this.#key, from, to: segmentEnd })
-      if (read.damagedBytes > 0) this.#sayDamaged(segment.path, read.damagedBytes)
+      if (read.damagedBytes > 0) this.#sayDamaged(segment.path, { from, to: read.next }, read.damagedBytes)
       return read
     } catch (error) {
       // Deleted, or no longer a plain file: nothing of it can be read.
-      this.#sayDamaged(`${segment.path} (${error instanceof Error ? error.message : error})`, segmentEnd - from)
+      const what = `${segment.path} (${error instanceof Error ? error.message : error})`
+      this.#sayDamaged(what, { from, to: segmentEnd }, segmentEnd - from)
       return { records: [], next: segmentEnd, damagedBytes: segmentEnd - from }
     }
   }
 
-  #sayDamaged(what: string, bytes: number): void {
+  /** Every sink reads the same, and a start reads all of it: it is told and counted once. */
+  #sayDamaged(what: string, { from, to }: Range, damagedBytes: number): void {
+    let freshBytes = 0
+    for (const fresh of this.#damaged.add(from, to)) freshBytes += fresh.to - fresh.from
+    const bytes = Math.min(damagedBytes, freshBytes)
+    if (bytes === 0) return
     this.#damagedBytes += bytes
     this.#options.onTrouble(`spool: ${bytes} bytes of ${what} cannot be read; what they held counts as missing`)
   }
