@@ -5,9 +5,9 @@ import type { Agent } from '../../agent/agent.ts'
 import { createAgent } from '../../agent/shared.ts'
 import type { CollectorStatus } from '../../collector/status.ts'
 import { batchRecordsMax, frameOverheadBytes, fullBatchesMax, noticeEveryMs } from '../../wire/limits.ts'
+import { startChaosProxy } from '../support/chaos-proxy.ts'
 import { freePorts, runApp, startApp, startCollector, type TestCollector, tempDir } from '../support/processes.ts'
 import { until } from '../support/until.ts'
-import { startTcpProxy } from './tcp-proxy.ts'
 
 /** One ring size for the whole process of this file: the largest wish wins. */
 const ringBytes = 1_048_576
@@ -219,8 +219,8 @@ test('a server that accepts and never speaks costs the application nothing, and 
 test('an endpoint that moves to another machine is followed, and nothing the first one missed is missing on the second', async () => {
   await using here = await startCollector()
   await using there = await startCollector()
-  await using data = await startTcpProxy(here.port)
-  await using control = await startTcpProxy(here.port + 1)
+  await using data = await startChaosProxy({ target: here.port })
+  await using control = await startChaosProxy({ target: here.port + 1 })
   const { agent, log } = open('moved', `tcp://127.0.0.1:${data.port}`, `tcp://127.0.0.1:${control.port}`)
   logNumbers(log, 0, 1_000)
   expect(await agent.flush()).toEqual({ left: 0 })
@@ -231,7 +231,7 @@ test('an endpoint that moves to another machine is followed, and nothing the fir
   control.moveTo(there.port + 1)
   logNumbers(log, 2_000, 3_000)
   expect(await agent.close(10_000)).toEqual({ left: 0 })
-  expect(data.connectionCount).toBeGreaterThan(1)
+  expect(data.counters.connections).toBeGreaterThan(1)
   expect(numbers(await there.kept('moved', 2_000))).toEqual(range(1_000, 3_000))
   expect((await settledBooks(there)).totals).toMatchObject({ accepted: 2_000, delivered: 2_000, lost: {} })
 })
