@@ -14,7 +14,7 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { SeededRandom } from './seeded-random.ts'
 
 /** `up`: from the one who dialled to the target. */
-export type Direction = 'up' | 'down'
+type Direction = 'up' | 'down'
 
 export interface Weather {
   readonly delayMs: number
@@ -39,7 +39,7 @@ export const calm: Weather = {
   cutAfterBytes: Number.POSITIVE_INFINITY,
 }
 
-export interface DirectionCounters {
+interface DirectionCounters {
   /** Passed on. */
   bytes: number
   writes: number
@@ -53,7 +53,7 @@ export interface DirectionCounters {
   blackholed: number
 }
 
-export interface ChaosCounters {
+interface ChaosCounters {
   connections: number
   /** Connections reset by {@link ChaosProxy.reset} and {@link ChaosProxy.moveTo}. */
   resets: number
@@ -317,7 +317,8 @@ class Pipe {
     const wanted = Math.min(piece, weather.cutAfterBytes - this.#passedBytes)
     if (wanted <= 0) return this.#cutSoon()
     const bytes = this.#lane.takeRate(wanted)
-    if (bytes < wanted) counters.throttled += 1
+    const isThrottled = bytes < wanted
+    if (isThrottled) counters.throttled += 1
     if (bytes === 0) return this.#comeBackIn(Math.max(rateLookMs, 1_000 / weather.bytesPerSecond))
     this.#write(head.bytes.subarray(0, bytes))
     if (bytes === head.bytes.length) this.#queue.shift()
@@ -326,6 +327,7 @@ class Pipe {
       head.bytes = head.bytes.subarray(bytes)
     }
     if (this.#passedBytes >= weather.cutAfterBytes) return this.#cutSoon()
+    if (isThrottled) return this.#comeBackIn(rateLookMs)
     // A write of its own is a segment of its own only when the system has had time to send the one before.
     return isSliced ? this.#comeBackIn(0) : true
   }
