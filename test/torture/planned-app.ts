@@ -1,5 +1,4 @@
 /** A running application of the torture: its plan, what it tells, and its own count at its end. */
-import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type RunningProcess, root, startNode } from '../support/processes.ts'
 import type { Tell, Truth } from './app-words.mjs'
@@ -31,6 +30,12 @@ export class PlannedApp implements AsyncDisposable {
     return line.startsWith('tell ') ? (JSON.parse(line.slice('tell '.length)) as Tell) : undefined
   }
 
+  /** Makes it log no more, and live on. Returns its log calls. */
+  async rest(): Promise<number> {
+    this.process.kill('SIGUSR2')
+    return Number((await this.process.says(/^rests (\d+)$/m))[1])
+  }
+
   /** Ends it the clean way and returns its own count of each of its apps. */
   async finish(): Promise<Truth[]> {
     this.process.kill('SIGTERM')
@@ -39,11 +44,6 @@ export class PlannedApp implements AsyncDisposable {
     if (truth === undefined)
       throw new Error(`application ended (${JSON.stringify(this.process.end)}) without its count:\n${this.process.stderr}`)
     return JSON.parse(truth) as Truth[]
-  }
-
-  /** Log calls that had begun, of an application that keeps a count file; one of them may not have come to its end. */
-  get begun(): number {
-    return Number(readFileSync(this.plan.countFile ?? '').readBigUInt64LE())
   }
 
   #said(word: string): string[] {

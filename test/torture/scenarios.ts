@@ -5,7 +5,7 @@ import { cutLinks } from './scenarios/cut-links.ts'
 import { killedApps } from './scenarios/killed-apps.ts'
 import { killedCollector } from './scenarios/killed-collector.ts'
 import { manyApps } from './scenarios/many-apps.ts'
-import { slowTails } from './scenarios/slow-tails.ts'
+import { slowTails, tailBehindAtEnd } from './scenarios/slow-tails.ts'
 import { startOrder } from './scenarios/start-order.ts'
 import { stoppedCollector } from './scenarios/stopped-collector.ts'
 
@@ -16,6 +16,7 @@ export const scenarios: readonly Scenario[] = [
   badNetwork,
   startOrder,
   slowTails,
+  tailBehindAtEnd,
   manyApps,
   killedApps,
 ]

@@ -4,6 +4,7 @@ import { anySeed, SeededRandom } from '../support/seeded-random.ts'
 import type { Findings } from './findings.ts'
 import { type Scenario, TortureContext } from './scenario.ts'
 import { killedApps, unknownTail } from './scenarios/killed-apps.ts'
+import { tailBehindAtEnd } from './scenarios/slow-tails.ts'
 import { scenarios } from './scenarios.ts'
 
 const seed = Number(process.env['TORTURE_SEED'] ?? anySeed())
@@ -17,13 +18,17 @@ async function runShort(scenario: Scenario): Promise<Findings> {
   return findings
 }
 
-test.each(scenarios.filter((scenario) => scenario !== killedApps).map((scenario) => [scenario.promise, scenario] as const))(
-  '%s',
-  { timeout },
-  async (_promise, scenario) => {
-    expect((await runShort(scenario)).failures).toEqual([])
-  },
-)
+const plain = scenarios.filter((scenario) => scenario !== killedApps && scenario !== tailBehindAtEnd)
+
+test.each(plain.map((scenario) => [scenario.promise, scenario] as const))('%s', { timeout }, async (_promise, scenario) => {
+  expect((await runShort(scenario)).failures).toEqual([])
+})
+
+// The last manifest of an application is lost to a tail whose queue is full at that moment, and it is never said again.
+// To be among the others once a collector repeats it.
+test.fails(tailBehindAtEnd.promise, { timeout }, async () => {
+  expect((await runShort(tailBehindAtEnd)).failures).toEqual([])
+})
 
 describe('of applications that are killed, and that end in every other way', () => {
   let findings: Promise<Findings> | undefined

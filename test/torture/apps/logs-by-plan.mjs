@@ -1,5 +1,5 @@
 /**
- * An application that logs at a planned rate until SIGTERM, through one agent per name, and keeps its own count:
+ * An application that logs at a planned rate until SIGUSR2, lives until SIGTERM, and keeps its own count; one agent per name:
  * node logs-by-plan.mjs PLAN, with PLAN as JSON.
  *
  * What it says about itself goes to stdout, never through Spillway: `tell {…}` while it runs, `truth {…}` at its end.
@@ -16,7 +16,7 @@ import { levelOf, madeFields } from '../made-line.mjs'
  * @property {{ readonly app: string, readonly service: string }[]} apps
  * @property {import('../made-line.mjs').Making} making
  * @property {number} linesPerSecond Of each app.
- * @property {number} [linesMax] Of each app; then it waits for SIGTERM.
+ * @property {number} [linesMax] Of each app; then it rests.
  * @property {number} [ringBytes]
  * @property {string} [countFile] Before each log call the number of calls begun is written here, 8 bytes little-endian.
  */
@@ -80,6 +80,10 @@ const telling = setInterval(() => {
   process.stdout.write(`tell ${JSON.stringify(tell)}\n`)
 }, tellEveryMs)
 
+process.once('SIGUSR2', () => {
+  clearInterval(ticking)
+  process.stdout.write(`rests ${apps.reduce((sum, { made }) => sum + made, 0)}\n`)
+})
 process.once('SIGTERM', async () => {
   clearInterval(ticking)
   const closed = await Promise.all(apps.map(({ agent }) => agent.close(closeMs)))
