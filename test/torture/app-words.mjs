@@ -12,6 +12,7 @@
  * @property {number} made
  * @property {Partial<Record<import('./made-line.mjs').Level, number>>} byLevel
  * @property {Readonly<Record<string, number>>} shed What its agent says it gave up, by reason.
+ * @property {number} evictedSent Records its agent had sent and let go before an answer came: received, unless the connection broke.
  * @property {number} left Records without an answer when it closed.
  */
 export const tellEveryMs = 100

@@ -1,5 +1,5 @@
 /** `npm run torture`: the long form of the scenarios, one after the other, until the time is up. */
-import { parseArgs } from 'node:util'
+import { inspect, parseArgs } from 'node:util'
 import { anySeed, SeededRandom } from '../support/seeded-random.ts'
 import type { Findings } from './findings.ts'
 import { type Scenario, TortureContext } from './scenario.ts'
@@ -31,7 +31,7 @@ export async function torture(args: readonly string[]): Promise<number> {
   }
   const stop = new AbortController()
   // Not once: the second of two must not leave stopped processes behind.
-  process.on('SIGINT', () => stop.abort(new Error('interrupted')))
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stop.abort(new Error('interrupted')))
   const endsAtMs = performance.now() + wish.minutes * 60_000
   const counts = { runs: 0, mismatches: 0 }
   for (let round = 0; round === 0 || performance.now() < endsAtMs; round += 1) {
@@ -81,7 +81,7 @@ async function runOne(scenario: Scenario, seed: number, signal: AbortSignal): Pr
     return findings.failures.length === 0
   } catch (error) {
     if (signal.aborted) return true
-    say(`came to NO END, after ${seconds(startedAtMs)}: ${error instanceof Error ? (error.stack ?? error.message) : error}`)
+    say(`came to NO END, after ${seconds(startedAtMs)}: ${inspect(error)}`)
     return false
   }
 }

@@ -81,9 +81,18 @@ export async function settledStatus(context: TortureContext, collector: TestColl
   const untilMs = performance.now() + timeoutMs
   return context.until(
     async () => {
-      const status = await collector.status()
+      const status = await askStatus(collector)
       return (status.totals.inFlight === 0 || performance.now() > untilMs) && status
     },
     { what: 'the collector answers', timeoutMs: timeoutMs + 10_000, everyMs: 50 },
   )
+}
+
+async function askStatus(collector: TestCollector): Promise<CollectorStatus> {
+  try {
+    return await collector.status()
+  } catch (error) {
+    const { end, stderr } = collector.process
+    throw new Error(`the collector (${end === undefined ? 'running' : JSON.stringify(end)}) does not answer:\n${stderr}`, { cause: error })
+  }
 }

@@ -93,6 +93,7 @@ process.once('SIGTERM', async () => {
     made,
     byLevel,
     shed: agent.stats().shed,
+    evictedSent: agent.stats().evictedSent,
     left: closed[i]?.left ?? -1,
   }))
   process.stdout.write(`truth ${JSON.stringify(truths)}\n`)

@@ -76,12 +76,13 @@ export const badNetwork: Scenario = scenario({
     findings.atLeast('chunks delayed', data.counters.up.delayed, 1)
     findings.atLeast('times the rate was used up', data.counters.up.throttled, 1)
     checkWhole(findings, kept)
-    checkExactLoss(
+    const lost = checkExactLoss(
       findings,
       status,
       kept,
       truths.map((truth) => ({ ...truth, service: truth.app })),
     )
+    findings.note('lost, by level', lost)
     findings.equal('totals: accepted', status.totals.accepted, madeBy(truths))
     findings.equal('totals: delivered', status.totals.delivered, kept.lines)
     // A connection begins with sending what the ring holds; repairs asked for on it are of that too. Frames and manifests

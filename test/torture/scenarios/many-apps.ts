@@ -24,7 +24,7 @@ export const manyApps: Scenario = scenario({
   promise: 'many applications at once, each restarted, are booked exactly, in bounded memory',
   short: { processes: 20, agentsEach: 1, linesEach: 400 },
   // Agents of one process have sockets and an origin of their own each, like processes, and need less memory.
-  long: { processes: 40, agentsEach: 5, linesEach: 2_000 },
+  long: { processes: 40, agentsEach: 5, linesEach: 600 },
   async run(context, findings, { processes, agentsEach, linesEach }) {
     const making = { seed: context.random.seed, mix: 'all', padBytes: 150 } as const
     const collector = context.use(await startCollector())
