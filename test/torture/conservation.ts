@@ -63,7 +63,7 @@ export function checkExactLoss(
   return lostByLevel
 }
 
-function booksOf(status: CollectorStatus, topic: string): BooksStatus {
+function booksOf(status: CollectorStatus, topic: string): Pick<BooksStatus, 'accepted' | 'delivered' | 'lost' | 'inFlight'> {
   const sum = { accepted: 0, delivered: 0, lost: {} as Record<string, number>, inFlight: 0 }
   for (const origin of status.origins) {
     const books = origin.topics[topic]
