@@ -16,6 +16,7 @@ import { version } from '../wire/version.ts'
 import { checkBindAddress, checkBindEndpoint } from './bind.ts'
 import type { CollectorConfig } from './config.ts'
 import { ControlPublisher } from './control-publisher.ts'
+import { Farewells } from './farewells.ts'
 import { type FolderLock, lockFolder } from './folder-lock.ts'
 import { HttpServer } from './http-server.ts'
 import { Ingest } from './ingest.ts'
@@ -85,6 +86,7 @@ export class Collector {
   readonly #ingest: Ingest
   readonly #control: ControlPublisher
   readonly #tail: TailPublisher
+  readonly #farewells = new Farewells()
   readonly #http: HttpServer | undefined
   readonly #startedAtMs = performance.now()
   /** What stands and falls with the folder; undefined before it is open. */
@@ -214,6 +216,7 @@ export class Collector {
     this.#commitLater(this.#openBooks.intake.announce(frame, manifest))
     // Without them a tail could not know that the end of a burst did not reach it.
     this.#tail.publish(topic, parts.topic, parts.frame)
+    if (manifest.final) this.#farewells.add(frame.origin, { topic, topicBytes: parts.topic, frame: parts.frame }, performance.now())
   }
 
   /**
@@ -294,6 +297,7 @@ export class Collector {
   }
 
   #beacon(): void {
+    for (const { topic, topicBytes, frame } of this.#farewells.takeDue(performance.now())) this.#tail.publish(topic, topicBytes, frame)
     const origins = [...this.#openBooks.ledger.origins.values()]
     this.#control.beacon({
       version,

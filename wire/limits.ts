@@ -273,3 +273,6 @@ export const statusWaitMs = 10_000
 
 /** An answer longer than this is none: 20,000 topics with hostile names and every loss are 20 MiB. */
 export const statusBytesMax = 33_554_432
+
+/** Last words that are repeated for live tails: those of ten thousand applications of a few topics. */
+export const farewellBytesMax = 8_388_608
