@@ -259,10 +259,10 @@ export class FileSink implements KeepingSink {
     this.events.moved()
   }
 
-  /** Closes the files that took lines least recently, so that with one more per writer no more than allowed are open. */
+  /** Closes the files that took lines least recently, so that with one more per writer, and its folder, no more than allowed are open. */
   async #makeRoom(): Promise<void> {
     const open = [...this.#files.values()].filter((file) => file.isOpen)
-    const surplus = open.length - (openFilesMax - writersMax)
+    const surplus = open.length - (openFilesMax - 2 * writersMax)
     if (surplus <= 0) return
     open.sort((a, b) => a.usedAtMs - b.usedAtMs)
     for (const file of open.filter(({ isWriting }) => !isWriting).slice(0, surplus)) {
@@ -338,30 +338,41 @@ export class FileSink implements KeepingSink {
   }
 }
 
-/** Finds the file of the newest place that is still true of one; without any, everything is written from the oldest on. */
+/**
+ * Finds the file of the newest place that is still true of one. A file that has become shorter, as by a power cut, is
+ * completed from the place it reaches, or from the oldest on. One that is gone was taken away by somebody, who has what
+ * was written: only what came behind its last place is written.
+ */
 async function resumeOf(path: string, places: readonly FilePlace[]): Promise<Resume> {
+  let isShort = false
   for (const place of places.toReversed()) {
     const found = await findFile(path, place)
-    if (found !== undefined) return { position: place.position, skip: place.skip, tail: new WrittenTail(found, place) }
+    if (found === 'short') isShort = true
+    else if (found !== undefined) return { position: place.position, skip: place.skip, tail: new WrittenTail(found.path, place) }
   }
-  const [oldest] = places
-  return { position: oldest?.position ?? 0, skip: oldest?.skip ?? 0, tail: undefined }
+  const place = isShort ? places[0] : places.at(-1)
+  return { position: place?.position ?? 0, skip: place?.skip ?? 0, tail: undefined }
 }
 
 /** Where the file of a place is now: under its name, or under that of one of its rotations. */
-async function findFile(path: string, { identity, size }: FilePlace): Promise<string | undefined> {
+async function findFile(path: string, { identity, size }: FilePlace): Promise<{ readonly path: string } | 'short' | undefined> {
+  let isShort = false
   const is = async (candidate: string): Promise<'it' | 'long enough' | undefined> => {
     const found = await stat(candidate).catch(() => undefined)
-    if (!found?.isFile() || found.size < size) return undefined
-    return identityOf(found) === identity ? 'it' : 'long enough'
+    if (!found?.isFile()) return undefined
+    const isIt = identityOf(found) === identity
+    if (found.size >= size) return isIt ? 'it' : 'long enough'
+    isShort ||= isIt
+    return undefined
   }
   const plain = await is(path)
-  if (plain === 'it') return path
+  if (plain === 'it') return { path }
   for (const name of await readdir(dirname(path)).catch(() => [])) {
     if (rotationOf(name, nameParts(path)) === undefined) continue
     const rotated = join(dirname(path), name)
-    if ((await is(rotated)) === 'it') return rotated
+    if ((await is(rotated)) === 'it') return { path: rotated }
   }
   // Copied here from another disk, perhaps: the same lines under another number. What stands there decides.
-  return plain === undefined ? undefined : path
+  if (isShort) return 'short'
+  return plain === undefined ? undefined : { path }
 }

@@ -12,6 +12,7 @@ import { Fifo } from '../../wire/fifo.ts'
 import { recordBytesMax } from '../../wire/limits.ts'
 import { crashPoints } from '../spool/crash-points.ts'
 import type { FilePlace } from '../spool/spool-bodies.ts'
+import { syncFolder } from '../sync-folder.ts'
 import { dropBytes, WriteBuffer, writeFully } from '../write-buffer.ts'
 import type { Entry } from './sink.ts'
 import type { WrittenTail } from './written-tail.ts'
@@ -223,6 +224,8 @@ export class LogFile {
       if (!stat.isFile()) throw new Error(`${this.path} is not a plain file`)
       this.#identity = identityOf(stat)
       this.#size = this.#waitsInMidLine ? stat.size : await cutTornLine(handle, stat.size)
+      // What is noted of it would outlive a power cut; then so must it, or it would look as if somebody had taken it away.
+      if (stat.size === 0) await syncFolder(dirname(this.path))
     } catch (error) {
       await handle.close()
       throw error

@@ -23,6 +23,7 @@ import { spoolReadBytes, spoolRetryMs, spoolSegmentBytes, spoolSegmentsMin, spoo
 import { type Range, RangeSet } from '../../wire/range-set.ts'
 import { Depth } from '../depth.ts'
 import { DurationHistogram } from '../duration-histogram.ts'
+import { syncFolder } from '../sync-folder.ts'
 import { writeFully } from '../write-buffer.ts'
 import { type Block, BlockPool } from './block.ts'
 import { crashPoints } from './crash-points.ts'
@@ -616,16 +617,6 @@ async function readSegment(
       const lost = isAll ? length - bytesRead : 0
       return { records: scan.records, next: isAll ? to : from + scan.used, damagedBytes: scan.damagedBytes + lost }
     }
-  } finally {
-    await handle.close()
-  }
-}
-
-/** Without this a new file may be gone after a power cut, whatever was synced into it. */
-async function syncFolder(dir: string): Promise<void> {
-  const handle = await open(dir, constants.O_RDONLY)
-  try {
-    await handle.sync()
   } finally {
     await handle.close()
   }
