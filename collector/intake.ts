@@ -8,7 +8,7 @@
  * Knows no socket, no file and no clock; they are handed in.
  */
 import { type DecodedFrame, encodeFrame, sliceLines } from '../wire/frame.ts'
-import { spoolPendingBytesMax } from '../wire/limits.ts'
+import { spoolPendingBytesMax, topicBooksMax } from '../wire/limits.ts'
 import type { Manifest } from '../wire/manifest.ts'
 import type { Range } from '../wire/range-set.ts'
 import type { Topic } from '../wire/topic.ts'
@@ -64,6 +64,7 @@ export class Intake {
   /** Received since the last commit began. */
   uncommittedBytes = 0
   readonly #ports: IntakePorts
+  readonly #takers = new Map<Topic, readonly number[]>()
   /** Entries that are not written yet, in case they never are. */
   #unwritten: QueuedEntry[] = []
 
@@ -97,7 +98,7 @@ export class Intake {
     const receivedAtMs = this.#ports.wallClockMs()
     const part = { range, lines, frame: isWhole ? parts.frame : encodedPart(frame, range, lines), receivedAtMs }
     // What only a live tail made the application log is not kept; see TopicBook.onDemand for how it is booked.
-    const taking = frame.onDemand ? [] : runners.filter(({ sink }) => sink.patterns.matches(book.topic))
+    const taking = frame.onDemand ? [] : this.#takersOf(book.topic)
     if (taking.length === 0 || part.frame === undefined) {
       const { origin, onDemand } = frame
       spool.append(recordTypes.numbers, encodeNumbers({ origin, topic: book.topic, from: range.from, count, onDemand }))
@@ -118,13 +119,23 @@ export class Intake {
       block: place?.block,
     }
     if (entry.isSpooled) this.#unwritten.push(entry)
-    for (const [i, runner] of runners.entries()) {
-      if (!taking.includes(runner)) continue
+    for (const i of taking) {
       const sink = book.sinks[i]
       if (sink !== undefined) sink.pending += count
-      runner.offer(entry)
+      runners[i]?.offer(entry)
     }
     return part
+  }
+
+  /** Places of the sinks that want a topic. */
+  #takersOf(topic: Topic): readonly number[] {
+    let takers = this.#takers.get(topic)
+    if (takers !== undefined) return takers
+    takers = [...this.#ports.runners.entries()].flatMap(([i, { sink }]) => (sink.patterns.matches(topic) ? [i] : []))
+    // Hostile names come without end; the cache starts over.
+    if (this.#takers.size >= topicBooksMax) this.#takers.clear()
+    this.#takers.set(topic, takers)
+    return takers
   }
 
   /** Takes what an origin says about itself. Returns whether it is to be answered at once. */
