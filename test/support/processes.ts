@@ -145,22 +145,21 @@ export interface TestCollector extends AsyncDisposable {
 
 /** A collector of its own folder and ports. Give `dir` and `port` to start one anew in the place of another. */
 export async function startCollector(
-  options: { readonly dir?: string; readonly port?: number; readonly args?: readonly string[] } = {},
+  options: {
+    readonly dir?: string
+    readonly port?: number
+    readonly args?: readonly string[]
+    readonly nodeArgs?: readonly string[]
+    readonly env?: Record<string, string>
+  } = {},
 ): Promise<TestCollector> {
   const temp = options.dir === undefined ? await tempDir() : undefined
   const dir = options.dir ?? temp?.path ?? ''
   const port = options.port ?? (await freePorts())
-  const collector = startNode([
-    cli,
-    'collector',
-    '--dir',
-    dir,
-    '--listen',
-    `127.0.0.1:${port}`,
-    '--http',
-    '127.0.0.1:0',
-    ...(options.args ?? []),
-  ])
+  const where = ['--dir', dir, '--listen', `127.0.0.1:${port}`, '--http', '127.0.0.1:0']
+  const collector = startNode([...(options.nodeArgs ?? []), cli, 'collector', ...where, ...(options.args ?? [])], {
+    env: options.env ?? {},
+  })
   const http = (await collector.says(/http:\/\/([\d.]+:\d+)\/status\.json/))[1] ?? ''
   const data = `tcp://127.0.0.1:${port}`
   return {
