@@ -139,6 +139,7 @@ export class Spool {
   #waiting: (() => void)[] = []
   #failure: Failure | undefined
   #failures = 0
+  #isClosing = false
   #syncs = 0
   #syncLastMs = 0
   #syncMaxMs = 0
@@ -207,6 +208,7 @@ export class Spool {
 
   /** Whether {@link roll} is to be called before the next record: the segment is full, or there is none. */
   needsRoll(nowMs: number): boolean {
+    if (this.#isClosing) return false
     if (this.#failure !== undefined) return this.#pending.length === 0 && nowMs >= this.#failure.retryAtMs
     const last = this.#pending.at(-1)
     return last === undefined || this.end - last.segment.position >= this.segmentBytes
@@ -247,7 +249,7 @@ export class Spool {
    * @returns Where it will stand; undefined while nothing can be kept.
    */
   append(type: RecordType, first: Buffer, rest?: Buffer): Place | undefined {
-    if (this.#failure !== undefined || this.#pending.length === 0) return undefined
+    if (this.#failure !== undefined || this.#pending.length === 0 || this.#isClosing) return undefined
     return this.#append(type, first, rest)
   }
 
@@ -315,6 +317,8 @@ export class Spool {
     const chunks = blocks.map(({ block, from, to }) => block.bytes.subarray(from, to))
     const { written, error } = await writeFully(handle, chunks)
     for (const { block } of blocks) block.release()
+    // A sync has failed meanwhile, and all of this was given up.
+    if (!this.#pending.includes(pending)) return
     if (error !== undefined) {
       // What is torn is cut off again; should that fail too, a reader passes over it.
       await handle.truncate(segmentHeadBytes + segment.bytes).catch(() => undefined)
@@ -342,11 +346,20 @@ export class Spool {
   }
 
   async #seal(pending: Pending): Promise<void> {
-    await this.#syncing
-    await this.#syncSegment(pending.segment)
-    this.#pending.shift()
-    const { handle } = pending.segment
-    pending.segment.handle = undefined
+    while (this.#syncing !== undefined) await this.#syncing
+    const { segment } = pending
+    const { handle } = segment
+    // One sync at a time, and the file is nobody's before the next one may begin: none meets a file that is being closed.
+    const outcome = this.#syncSegment(segment)
+      .then(() => {
+        this.#pending.shift()
+        segment.handle = undefined
+      })
+      .finally(() => {
+        this.#syncing = undefined
+      })
+    this.#syncing = outcome.catch(() => undefined)
+    await outcome
     await handle?.close()
   }
 
@@ -535,11 +548,11 @@ export class Spool {
 
   /** Writes what waits, and closes. */
   async close(): Promise<void> {
+    this.#isClosing = true
     await this.sync()
     clearTimeout(this.#writeTimer)
     await this.#writing
-    await this.#syncing
-    // Nothing is appended or synced from here on, so nobody uses a file that is being closed.
+    while (this.#syncing !== undefined) await this.#syncing
     this.#pending = []
     this.durable = this.end
     this.written = this.end
