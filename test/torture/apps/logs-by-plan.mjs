@@ -17,12 +17,13 @@ import { levelOf, madeFields } from '../made-line.mjs'
  * @property {import('../made-line.mjs').Making} making
  * @property {number} linesPerSecond Of each app.
  * @property {number} [linesMax] Of each app; then it rests.
+ * @property {number} [tickMs] Between two turns that log; 5 unless told otherwise.
  * @property {number} [ringBytes]
  * @property {string} [countFile] Before each log call the number of calls begun is written here, 8 bytes little-endian.
  */
 /** @typedef {import('../app-words.mjs').Tell} Tell */
 
-const tickMs = 5
+const shortestTickMs = 5
 const closeMs = 60_000
 
 /** @type {Plan} */
@@ -65,7 +66,7 @@ const ticking = setInterval(() => {
   worst.gapMs = Math.max(worst.gapMs, beganAtMs - tickedAtMs)
   worst.callsMs = Math.max(worst.callsMs, endedAtMs - beganAtMs)
   tickedAtMs = beganAtMs
-}, tickMs)
+}, plan.tickMs ?? shortestTickMs)
 
 const telling = setInterval(() => {
   let shed = 0

@@ -5,12 +5,14 @@
 import { readFileSync } from 'node:fs'
 import { batchBytesMax, ingestHighWaterMarkFrames, sinkCrowdedBytes } from '../../../wire/limits.ts'
 import { startCollector } from '../../support/processes.ts'
-import { checkBooks, checkComplete, checkWhole, madeBy, settledStatus } from '../conservation.ts'
+import { checkBooks, checkComplete, checkWhole, madeBy, settledStatus, sumOf } from '../conservation.ts'
 import { KeptLines } from '../kept-lines.ts'
 import { PlannedApp } from '../planned-app.ts'
 import { type Scenario, scenario } from '../scenario.ts'
 
 const linesPerSecond = 4_000
+/** A few lines at a time: one at a time, each would be a frame, and two hundred agents more than two cores can make. */
+const tickMs = 250
 const mebibyte = 1_048_576
 /**
  * What a collector may need however many applications there are: two generations of frames that wait for the garbage
@@ -24,7 +26,7 @@ export const manyApps: Scenario = scenario({
   promise: 'many applications at once, each restarted, are booked exactly, in bounded memory',
   short: { processes: 20, agentsEach: 1, linesEach: 400 },
   // Agents of one process have sockets and an origin of their own each, like processes, and need less memory.
-  long: { processes: 40, agentsEach: 5, linesEach: 600 },
+  long: { processes: 40, agentsEach: 5, linesEach: 400 },
   async run(context, findings, { processes, agentsEach, linesEach }) {
     const making = { seed: context.random.seed, mix: 'all', padBytes: 150 } as const
     const collector = context.use(await startCollector())
@@ -41,7 +43,7 @@ export const manyApps: Scenario = scenario({
         return { app: `${service}-${round}`, service }
       })
       const perApp = linesPerSecond / processes / agentsEach
-      return context.use(new PlannedApp(context, { apps, making, linesPerSecond: perApp, linesMax: linesEach }, collector.env))
+      return context.use(new PlannedApp(context, { apps, making, tickMs, linesPerSecond: perApp, linesMax: linesEach }, collector.env))
     }
     const finish = async (app: PlannedApp) => {
       const made = agentsEach * linesEach
@@ -70,6 +72,13 @@ export const manyApps: Scenario = scenario({
     findings.note(
       'memory of the collector, MiB: idle, peak',
       [idleBytes, peakBytes].map((bytes) => Math.round(bytes / mebibyte)),
+    )
+    findings.note('filtered, duplicates, turned away', [status.totals.filtered, status.totals.duplicates, status.ingest.turnedAway])
+    findings.equal('shed by the applications', truths.filter(({ shed }) => sumOf(shed) > 0).length, 0)
+    findings.equal(
+      'records without an answer at the end',
+      truths.reduce((sum, { left }) => sum + left, 0),
+      0,
     )
     findings.equal('lines made', made, 2 * appCount * linesEach)
     findings.equal('origins', status.origins.length, 2 * appCount)
