@@ -1,13 +1,12 @@
 /**
  * What this process keeps of records that are not known to be kept elsewhere. One byte budget for all agents.
  *
- * Frames stand in one queue per level. When the budget is full, room is made first where it costs nothing (frames
- * already sent while the link takes them; the acknowledgement is on its way), then by importance: trace and debug
- * before info, info before warn, and error and fatal only when nothing else is left.
+ * Frames stand in one queue per level. When the budget is full, room is made first where it most likely costs nothing
+ * (frames below error that were sent while the link takes them; the acknowledgement is on its way), then by importance:
+ * trace and debug before info, info before warn, and error and fatal only when nothing else is left.
  */
-
 import { Fifo } from '../wire/fifo.ts'
-import { levels, type Rank } from '../wire/level.ts'
+import { errorRank, levels, type Rank } from '../wire/level.ts'
 import { frameOverheadBytes, ringBytesMax } from '../wire/limits.ts'
 import { freeFrame } from './slab-pool.ts'
 
@@ -105,8 +104,9 @@ export class Ring {
       const oldest = queue.peek()
       if (oldest === undefined) continue
       least ??= oldest
-      const costsNothing = oldest.acknowledged !== 0 || (oldest.sent !== 0 && oldest.owner.isFlowing())
-      if (costsNothing && (sent === undefined || oldest.id < sent.id)) sent = oldest
+      // Sent is not arrived: should the connection break, it is the ring that has it. So errors are not given up for that.
+      const isLikelyThere = oldest.sent !== 0 && oldest.owner.rank < errorRank && oldest.owner.isFlowing()
+      if (oldest.acknowledged !== 0 || isLikelyThere) sent ??= oldest
     }
     return sent ?? least
   }

@@ -1,7 +1,7 @@
 /**
  * Where records come in. The loop never stops reading: a binding subscriber that is not read does not even send its
- * subscriptions, and heartbeats would end its connections. What cannot be taken is refused before it is booked, so
- * that its origin keeps it and is asked for it later.
+ * subscriptions. What cannot be taken is refused before it is booked, so that its origin keeps it and is asked for it
+ * later.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Context, XSubscriber } from 'zeromq'

@@ -166,9 +166,13 @@ export const decodeElementsMax = 32_768
 /** The same for a control message: 256 acknowledgements and 256 requests are 1,800 values. It is read inside the application. */
 export const controlElementsMax = 4_096
 
-/** ZeroMQ heartbeats: a peer that vanished without a word is noticed within the timeout. */
-export const heartbeatIntervalMs = 5_000
-export const heartbeatTimeoutMs = 15_000
+/** TCP's keep-alive, and how long it sends again what nobody confirms: a peer that vanished without a word is noticed within 15 s. */
+export const tcpKeepAlive: { readonly idleSeconds: number; readonly everySeconds: number; readonly probes: number } = {
+  idleSeconds: 5,
+  everySeconds: 5,
+  probes: 2,
+}
+export const tcpRetransmitMs = 15_000
 
 /** A connection that has not finished its greeting in this time is dropped. */
 export const handshakeMs = 5_000
@@ -189,7 +193,7 @@ export const sinkPendingBytesMax = 16_777_216
 /**
  * Above this the collector takes the next frame only when some of it is written, or after `crowdedPauseMs`: the
  * pressure reaches the agents' rings through ZeroMQ, which loses nothing, and memory that is still in the processor's
- * cache is used again. It never stops for good: a socket nobody reads has no subscriptions and no heartbeats.
+ * cache is used again. It never stops for good: a socket nobody reads has no subscriptions.
  */
 export const sinkCrowdedBytes = 4_194_304
 export const crowdedPauseMs = 50

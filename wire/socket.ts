@@ -5,7 +5,7 @@
  */
 import { Context, type Socket } from 'zeromq'
 import type { Endpoint } from './endpoint.ts'
-import { handshakeMs, heartbeatIntervalMs, heartbeatTimeoutMs, reconnectFirstMs, reconnectMaxMs } from './limits.ts'
+import { handshakeMs, reconnectFirstMs, reconnectMaxMs, tcpKeepAlive, tcpRetransmitMs } from './limits.ts'
 
 type Constructor<S> = new (options: { context: Context }) => S
 
@@ -21,7 +21,11 @@ export function privateContext(): Context {
 
 /**
  * Builds a socket and sets its options; closes it and throws when one is refused.
- * Every socket gets heartbeats, a bounded handshake and no linger: what is not delivered is kept by its sender.
+ * Every socket gets TCP's keep-alive, a bounded handshake and no linger: what is not delivered is kept by its sender.
+ *
+ * Not ZeroMQ's own heartbeats: a PING that waits behind a full receive queue is answered when there is room again; if
+ * its connection has broken meanwhile, libzmq 4.3.5 aborts the process (an assertion in stream_engine_base.cpp). A
+ * peer that is silent above TCP is noticed by those who miss something: the agent's watchdog, the collector's ledger.
  */
 export function openSocket<S extends Socket>(
   context: Context,
@@ -31,9 +35,11 @@ export function openSocket<S extends Socket>(
   const socket = new type({ context })
   const all: Record<string, unknown> = {
     linger: 0,
-    heartbeatInterval: heartbeatIntervalMs,
-    heartbeatTimeout: heartbeatTimeoutMs,
-    heartbeatTimeToLive: heartbeatTimeoutMs,
+    tcpKeepalive: 1,
+    tcpKeepaliveIdle: tcpKeepAlive.idleSeconds,
+    tcpKeepaliveInterval: tcpKeepAlive.everySeconds,
+    tcpKeepaliveCount: tcpKeepAlive.probes,
+    tcpMaxRetransmitTimeout: tcpRetransmitMs,
     handshakeInterval: handshakeMs,
     reconnectInterval: reconnectFirstMs,
     reconnectMaxInterval: reconnectMaxMs,

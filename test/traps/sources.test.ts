@@ -27,7 +27,7 @@ function found(pattern: RegExp, within: ReadonlyMap<string, string> = sources): 
 const inAgent = new Map([...sources].filter(([file]) => file.startsWith('agent')))
 const socketTypes = 'Publisher|Subscriber|XPublisher|XSubscriber|Push|Pull|Pair|Dealer|Router|Request|Reply|Stream'
 
-test('every socket is built by openSocket, which sets heartbeats and a bound for messages', () => {
+test('every socket is built by openSocket, which sets a keep-alive and a bound for messages', () => {
   expect(found(new RegExp(`new (?:${socketTypes})\\b`, 'g'))).toEqual([])
   expect(found(/new type\(/g).map(([file]) => file)).toEqual(['wire/socket.ts'])
   const calls = found(/openSocket\([^;]*?\)\n/g).flatMap(([file, matches]) => matches.map((call) => ({ file, call })))

@@ -1,12 +1,17 @@
 import { expect, test } from 'vitest'
 import { Publisher, Subscriber } from 'zeromq'
 import { parseEndpoint } from '../../wire/endpoint.ts'
-import { controlBytesMax, frameBytesMax, heartbeatIntervalMs } from '../../wire/limits.ts'
+import { controlBytesMax, frameBytesMax, tcpKeepAlive } from '../../wire/limits.ts'
 import { allowAddress, openSocket, privateContext } from '../../wire/socket.ts'
 
-test('every socket has heartbeats, a bounded message and no linger', () => {
+test('every socket has a keep-alive that cannot abort the process, a bounded message and no linger', () => {
   const socket = openSocket(privateContext(), Subscriber, { maxMessageSize: frameBytesMax })
-  expect(socket).toMatchObject({ linger: 0, heartbeatInterval: heartbeatIntervalMs, maxMessageSize: frameBytesMax })
+  expect(socket).toMatchObject({
+    linger: 0,
+    heartbeatInterval: 0,
+    tcpKeepaliveIdle: tcpKeepAlive.idleSeconds,
+    maxMessageSize: frameBytesMax,
+  })
   socket.close()
 })
 

@@ -29,7 +29,7 @@ export const badNetwork: Scenario = scenario({
   name: 'bad-network',
   promise: 'on networks that are silent, slow or far away every line is kept or counted, and applications keep their pace',
   short: { faultMs: 3_000 },
-  // Longer than heartbeats and the watchdog take to give a connection up.
+  // Longer than the watchdog takes to give a connection up.
   long: { faultMs: 25_000 },
   async run(context, findings, { faultMs }) {
     const making = { seed: context.random.seed, mix: 'all', padBytes: 200 } as const
