@@ -23,7 +23,7 @@ export interface CheckedBook {
 export function checkSettled(world: Checked, when: string): { readonly violations: string[]; readonly books: CheckedBook[] } {
   const [violations, books]: [string[], CheckedBook[]] = [[], []]
   for (const collector of world.collectors) {
-    const { ledger } = collector.run ?? never(`${collector.name} is up in calm weather`)
+    const ledger = collector.run?.ledger ?? never(`${collector.name} is up in calm weather`)
     for (const application of world.applications) {
       const origin = ledger.origins.get(application.agent.origin)
       const isExact = application.state === 'running' || origin?.state === 'finished'
@@ -45,7 +45,7 @@ export function checkSettled(world: Checked, when: string): { readonly violation
 export function checkUnclean(world: Checked): { readonly violations: string[]; readonly books: CheckedBook[] } {
   const [violations, books]: [string[], CheckedBook[]] = [[], []]
   for (const collector of world.collectors) {
-    const { ledger } = collector.run ?? never(`${collector.name} is up in calm weather`)
+    const ledger = collector.run?.ledger ?? never(`${collector.name} is up in calm weather`)
     for (const application of world.applications) {
       const origin = ledger.origins.get(application.agent.origin)
       if (origin === undefined || origin.state === 'finished') continue
@@ -65,16 +65,38 @@ export function checkUnclean(world: Checked): { readonly violations: string[]; r
   return { violations, books }
 }
 
+/** What is true at every moment, whatever is going on. */
+export function checkRunning(world: Checked): string[] {
+  const violations: string[] = []
+  for (const collector of world.collectors) {
+    for (const { origin, topics } of collector.run?.ledger?.origins.values() ?? []) {
+      for (const [topic, book] of topics) {
+        const { accepted, delivered, lost, expired, rejected, inFlight } = topicTotals(book)
+        const about = `meanwhile: ${collector.name} ${origin} ${topic}`
+        if (accepted !== delivered + sum(lost) + expired + rejected + inFlight) violations.push(`${about}: the books do not add up`)
+        if (inFlight < 0) violations.push(`${about}: ${inFlight} in flight`)
+        const kept = collector.content.kept(origin, topic).size
+        if (delivered > kept) violations.push(`${about}: ${delivered} booked as delivered, ${kept} at the sink`)
+      }
+    }
+  }
+  return violations
+}
+
 function checkPlace(collector: SimulatedCollector, when: string, violations: string[]): void {
   const about = `${when}: ${collector.name}`
-  if (collector.forged > 0) violations.push(`${about}: ${collector.forged} ranges are not what their origin wrote`)
-  if (collector.disk.duplicates > 0) violations.push(`${about}: ${collector.disk.duplicates} records came to the sink twice`)
+  const { duplicates, forged } = collector.content
+  if (forged > 0) violations.push(`${about}: ${forged} batches are not what their origin wrote`)
+  if (duplicates > 0) violations.push(`${about}: ${duplicates} records came to the sink twice`)
   const mostAskedFor = collector.run?.mostAskedFor
   if (mostAskedFor !== undefined) violations.push(`${about}: asked too often for ${mostAskedFor}`)
-  const totals = collector.run?.ledger.totals()
+  const totals = collector.run?.ledger?.totals()
   if (totals === undefined) return
   const lost = sum(totals.lost)
-  if (totals.accepted !== totals.delivered + lost + totals.inFlight) violations.push(`${about}: the totals do not add up`)
+  const { accepted, delivered, expired, rejected, inFlight, received, spooled, notDurable, pending } = totals
+  if (accepted !== delivered + lost + expired + rejected + inFlight) violations.push(`${about}: what was accepted does not add up`)
+  if (received !== spooled + notDurable) violations.push(`${about}: what was received does not add up`)
+  if (received !== delivered + expired + rejected + pending) violations.push(`${about}: what was kept does not add up`)
 }
 
 interface Facts {
@@ -88,7 +110,7 @@ interface Facts {
 function checkBook(book: TopicBook, { collector, application, accepted, about, violations }: Facts): Omit<CheckedBook, 'isExact'> {
   const totals = topicTotals(book)
   const { topic } = book
-  const kept = collector.disk.kept(application.agent.origin, topic).size
+  const kept = collector.content.kept(application.agent.origin, topic).size
   const lost = sum(totals.lost)
   const isExact = application.state === 'running' || book.origin.state === 'finished'
   const wrong = (what: string) => violations.push(`${about}: ${what}`)

@@ -19,10 +19,14 @@ const calm: Weather = {
   frameLoss: 0,
   manifestLoss: 0,
   controlLoss: 0,
+  unseenCrashes: 0,
   withoutManifests: false,
 }
 
-function world(seed = 1): {
+function world(
+  seed = 1,
+  weather: Weather = calm,
+): {
   readonly time: VirtualTime
   readonly network: SimulatedNetwork
   readonly random: Random
@@ -30,7 +34,7 @@ function world(seed = 1): {
 } {
   const time = new VirtualTime()
   const random = new Random(seed)
-  return { time, random, network: new SimulatedNetwork(time, random, calm), seed }
+  return { time, random, network: new SimulatedNetwork(time, random, weather), seed }
 }
 
 const program = {
@@ -91,21 +95,22 @@ describe('a goodbye', () => {
     const collector = new SimulatedCollector('collector', ['log.>'], {
       time,
       network,
-      random,
       addresses: ['sim://0', 'sim://0/control'],
-      disk: { flushMs: 20 },
-      isGenuine: () => true,
+      disk: { writeMs: 1, syncMs: 20, segmentBytes: 1_000_000 },
+      syncEveryMs: 20,
+      sinkMs: 1,
+      read: (_origin, topic, lines, count) => application.read(topic, lines, count),
     })
     collector.start()
     const application = new SimulatedApplication({ time, network, random, seed }, program)
     await time.runFor(2_000)
     const deadlineMs = 10 * reconnectMaxMs
     application.close(deadlineMs)
-    const origin = () => collector.run?.ledger.origins.get(application.agent.origin)
+    const origin = () => collector.run?.ledger?.origins.get(application.agent.origin)
     while (origin()?.state !== 'finished') await time.runFor(1)
     expect(application.state).toBe('closing')
     application.process.stopFor(2 * reconnectMaxMs)
-    collector.crash()
+    collector.crash('machine')
     collector.start()
     // What the first run had not written down it does not know.
     expect(origin()?.state).not.toBe('finished')

@@ -23,7 +23,12 @@ export class PayloadOf {
 
   #fillerChars(mixed: number): number {
     if (this.#size === 'short') return mixed & 7
-    if (this.#size === 'long') return 80 + (mixed & 63)
+    if (this.#size === 'long') return 150 + (mixed & 63)
     return mixed % 61 === 0 ? 2_000 : mixed % 13 === 0 ? 300 : mixed & 31
   }
+}
+
+/** The number the first of some lines says it has. */
+export function numberIn(lines: string): number {
+  return Number(/^\{"n":(\d+),/.exec(lines)?.[1])
 }

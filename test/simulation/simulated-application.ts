@@ -4,7 +4,7 @@ import type { AgentStream } from '../../agent/stream.ts'
 import type { Rank } from '../../wire/level.ts'
 import { closeDeadlineMs, exitWaitMs } from '../../wire/limits.ts'
 import type { Topic } from '../../wire/topic.ts'
-import { type LineSize, PayloadOf } from './payload.ts'
+import { type LineSize, numberIn, PayloadOf } from './payload.ts'
 import type { Random } from './random.ts'
 import type { SimulatedNetwork } from './simulated-network.ts'
 import { SimulatedProcess } from './simulated-process.ts'
@@ -47,6 +47,7 @@ export class SimulatedApplication {
   readonly #world: ApplicationWorld
   readonly #program: Program
   readonly #payloads = new Map<string, PayloadOf>()
+  readonly #readUpTo = new Map<string, number>()
   #isLogging = true
 
   constructor(world: ApplicationWorld, program: Program) {
@@ -131,13 +132,22 @@ export class SimulatedApplication {
     return payload
   }
 
-  /** Whether lines are what was written under these numbers. */
-  isGenuine(topic: string, from: number, to: number, lines: Buffer): boolean {
-    if (this.#program.hasOneNumberSpace) return true
+  /** Which records these lines are, and whether they are what was written under those numbers. */
+  read(topic: string, lines: Buffer, count: number): { readonly from: number; readonly isGenuine: boolean } {
+    const text = lines.toString('latin1')
+    if (this.#program.hasOneNumberSpace) return { from: this.#linesRead(topic, count), isGenuine: true }
+    const from = numberIn(text)
     const payload = this.payloadOf(topic)
     let expected = ''
-    for (let number = from; number < to; number += 1) expected += payload.line(number)
-    return lines.toString('latin1') === expected
+    for (let number = from; number < from + count; number += 1) expected += payload.line(number)
+    return { from, isGenuine: text === expected }
+  }
+
+  /** Numbers of lines whose own numbers mean nothing: in the order they come. */
+  #linesRead(topic: string, count: number): number {
+    const from = this.#readUpTo.get(topic) ?? 0
+    this.#readUpTo.set(topic, from + count)
+    return from
   }
 
   /** Records accepted, by topic: the truth that books are held against. */

@@ -1,34 +1,48 @@
 /**
- * A collector in virtual time: the real ledger, driven as collector/collector.ts drives it, with a disk that takes its
- * time. Records are appended at once and durable only when the disk has answered; a crash loses what was not, and the
- * next run begins with the books that were written down.
+ * A collector in virtual time: the real ledger, intake and recovery, driven as collector/collector.ts drives them,
+ * between a simulated network, disk and sink. A crash leaves what the kernel had of the spool, or what the disk had;
+ * the next run begins with that.
  */
-import { Ledger } from '../../collector/ledger.ts'
-import { byeSuffix, type ControlMessage, encodeBeacon, encodeControl } from '../../wire/control.ts'
-import { decodeFrame, frameKinds, sliceLines } from '../../wire/frame.ts'
-import { acknowledgeEveryMs, controlRangesMax, holeGraceMs, repairAttemptsMax } from '../../wire/limits.ts'
+
+import { Intake } from '../../collector/intake.ts'
+import { type Ask, Ledger, type OriginBook, type TopicBook } from '../../collector/ledger.ts'
+import { ledgerState } from '../../collector/ledger-state.ts'
+import { LossReport } from '../../collector/loss-report.ts'
+import { type RecoveryOptions, recover } from '../../collector/recovery.ts'
+import { encodeSinkPlace, encodeState } from '../../collector/spool/spool-bodies.ts'
+import { recordTypes } from '../../collector/spool/spool-record.ts'
+import { beaconTopic, byeSuffix, type ControlMessage, encodeBeacon, encodeControl } from '../../wire/control.ts'
+import { decodeFrame, frameKinds } from '../../wire/frame.ts'
+import { checkpointEveryMs, controlRangesMax, holeGraceMs, repairAttemptsMax } from '../../wire/limits.ts'
 import { readManifest } from '../../wire/manifest.ts'
 import { compilePatterns } from '../../wire/pattern.ts'
 import type { Topic } from '../../wire/topic.ts'
-import { DurableBooks, type Records } from './durable-books.ts'
-import type { Random } from './random.ts'
 import type { Host, Listener, Message, SimulatedNetwork } from './simulated-network.ts'
+import { type ReadLines, SimulatedSink, SinkContent } from './simulated-sink.ts'
+import { type DiskTraits, SimulatedDisk, SimulatedSpool } from './simulated-spool.ts'
 import type { VirtualTime } from './virtual-time.ts'
-
-export interface Disk {
-  readonly flushMs: number
-}
 
 export interface CollectorCounts {
   crashes: number
-  /** Records that were taken and not durable when the collector crashed. */
+  /** Spooled records of which a crash left nothing. */
   rolledBack: number
   turnedAway: number
+  notDurable: number
   requests: number
   requestedRecords: number
   duplicates: number
   late: number
   refusedFrames: number
+}
+
+export interface CollectorWorld {
+  readonly time: VirtualTime
+  readonly network: SimulatedNetwork
+  readonly addresses: readonly string[]
+  readonly disk: DiskTraits
+  readonly syncEveryMs: number
+  readonly sinkMs: number
+  readonly read: ReadLines
 }
 
 const tickEveryMs = holeGraceMs / 5
@@ -38,19 +52,19 @@ const beaconEveryMs = 2_000
 export class SimulatedCollector {
   readonly name: string
   readonly patterns: readonly string[]
-  readonly disk = new DurableBooks()
+  readonly disk: SimulatedDisk
+  readonly content: SinkContent
   readonly counts: CollectorCounts = {
     crashes: 0,
     rolledBack: 0,
     turnedAway: 0,
+    notDurable: 0,
     requests: 0,
     requestedRecords: 0,
     duplicates: 0,
     late: 0,
     refusedFrames: 0,
   }
-  /** Lines that are not what their origin wrote. */
-  forged = 0
   run: CollectorRun | undefined
   readonly #world: CollectorWorld
   #runs = 0
@@ -58,6 +72,8 @@ export class SimulatedCollector {
   constructor(name: string, patterns: readonly string[], world: CollectorWorld) {
     this.name = name
     this.patterns = patterns
+    this.disk = new SimulatedDisk(world.disk)
+    this.content = new SinkContent(world.read)
     this.#world = world
   }
 
@@ -73,39 +89,39 @@ export class SimulatedCollector {
     this.run ??= new CollectorRun(this, this.#world, `${this.name}-${this.#runs++}`)
   }
 
-  crash(): void {
+  /** The process is killed, or the power goes. */
+  crash(what: 'process' | 'machine'): void {
     if (this.run === undefined) return
     this.counts.crashes += 1
     this.run.crash()
     this.run = undefined
+    const before = this.disk.records.length
+    if (what === 'machine') this.disk.loseUnsynced()
+    this.counts.rolledBack += before - this.disk.records.length
   }
 }
 
-export interface CollectorWorld {
-  readonly time: VirtualTime
-  readonly network: SimulatedNetwork
-  readonly random: Random
-  readonly addresses: readonly string[]
-  readonly disk: Disk
-  /** Whether these lines are what the origin wrote under these numbers. */
-  isGenuine(records: Records, lines: Buffer): boolean
+/** What there is once the spool has been read. */
+interface Books {
+  readonly ledger: Ledger
+  readonly intake: Intake
+  readonly listener: Listener
 }
 
 export class CollectorRun implements Host {
   readonly prefixes: readonly string[]
-  readonly ledger: Ledger
-  readonly listener: Listener
   /** A hole that was asked for more often than it may be. */
   mostAskedFor: string | undefined
-  /** Between two ticks; holes are looked for this often. */
+  /** Between two ticks. */
   tickEveryMs = tickEveryMs
+  readonly sink: SimulatedSink
   readonly #place: SimulatedCollector
   readonly #world: CollectorWorld
   readonly #name: string
+  readonly #spool: SimulatedSpool
+  #books: Books | undefined
   /** How often each hole was asked for since its origin was last silent: by origin, then by topic and first number. */
   readonly #attempts = new Map<string, Map<string, number>>()
-  #appended: Records[] = []
-  #stuckUntilMs = 0
   #commitAtMs = Number.POSITIVE_INFINITY
   #isCommitting = false
   #commitsAgain = false
@@ -115,74 +131,127 @@ export class CollectorRun implements Host {
     this.#place = place
     this.#world = world
     this.#name = name
-    const wanted = compilePatterns(place.patterns)
-    this.prefixes = [...wanted.prefixes, 'sys.', `sys.run.${name}.`]
-    this.ledger = new Ledger(wanted)
-    place.disk.restore(this.ledger, world.time.nowMs)
-    this.listener = world.network.listen(world.addresses, this)
+    this.prefixes = [...compilePatterns(place.patterns).prefixes, 'sys.', `sys.run.${name}.`]
+    this.#spool = new SimulatedSpool(world.time, place.disk)
+    this.sink = new SimulatedSink({
+      time: world.time,
+      content: place.content,
+      patterns: ['>'],
+      writeMs: world.sinkMs,
+      done: (origin, topic, count) => {
+        const book = this.#books?.ledger.origins.get(origin)?.topics.get(topic)?.sinks[0]
+        if (book !== undefined) book.pending = Math.max(0, book.pending - count)
+      },
+      written: () => this.#spool.written,
+    })
+    world.time.finish(this.#open())
+  }
+
+  /** Undefined while it still reads its spool. */
+  get ledger(): Ledger | undefined {
+    return this.#books?.ledger
+  }
+
+  get listener(): Listener | undefined {
+    return this.#books?.listener
+  }
+
+  async #open(): Promise<void> {
+    const { time, network, addresses } = this.#world
+    const wanted = compilePatterns(this.#place.patterns)
+    const sinks = [{ name: this.sink.name, patterns: this.sink.sink.patterns, restore: this.sink.restore.bind(this.sink) }]
+    const losses = new LossReport()
+    const { ledger, positions } = await recover({
+      // As much of a spool and of a sink as is asked for here.
+      spool: this.#spool as unknown as RecoveryOptions['spool'],
+      sinks: sinks as unknown as RecoveryOptions['sinks'],
+      losses,
+      newLedger: () => new Ledger(wanted, sinks.length),
+      nowMs: time.nowMs,
+    })
+    const state = () => encodeState({ ...ledgerState(ledger, [this.sink.name]), losses: losses.state() })
+    const intake = new Intake({
+      ledger,
+      spool: this.#spool,
+      runners: [this.sink],
+      control: {
+        acknowledge: (books) => this.#acknowledge(books),
+        ask: (asks) => this.#ask(asks),
+        answerBye: (origin) => this.#answerBye(origin),
+      },
+      state,
+      lost: ({ origin, topic, from, to, reason }) => {
+        losses.booked({ origin: origin.origin, service: null, topic, reason, records: to - from, atMs: time.nowMs })
+      },
+      nowMs: () => time.nowMs,
+      wallClockMs: () => Math.trunc(time.nowMs),
+    })
+    this.#spool.events = {
+      written: () => {
+        intake.spoolWritten()
+        this.sink.pump()
+      },
+      abandoned: (position) => void intake.spoolAbandoned(position),
+    }
+    if (this.#spool.needsRoll(time.nowMs)) this.#spool.roll(state())
+    const [position = 0] = positions
+    this.sink.takeUp(this.#place.disk.records.filter((record) => record.position >= position))
+    this.#books = { ledger, intake, listener: network.listen(addresses, this) }
+    this.#commitLater(true)
     this.#tickLater()
     this.#beaconLater()
+    this.#checkpointLater()
   }
 
   crash(): void {
     this.#isUp = false
-    for (const { from, to } of this.#appended) this.#place.counts.rolledBack += to - from
+    this.#spool.crash()
+    this.sink.crash()
     this.#bookCounts()
-    this.listener.close()
+    this.listener?.close()
   }
 
   #bookCounts(): void {
     const { counts } = this.#place
-    counts.refusedFrames += this.ledger.refusedFrames
-    for (const { topics } of this.ledger.origins.values()) {
-      for (const { ledger } of topics.values()) {
-        counts.duplicates += ledger.duplicates
-        counts.late += ledger.late
+    if (this.#books === undefined) return
+    const { ledger, intake } = this.#books
+    counts.refusedFrames += ledger.refusedFrames
+    counts.turnedAway += intake.turnedAway
+    const { notDurable } = ledger.totals()
+    counts.notDurable = Math.max(counts.notDurable, notDurable)
+    for (const { topics } of ledger.origins.values()) {
+      for (const book of topics.values()) {
+        counts.duplicates += book.ledger.duplicates
+        counts.late += book.ledger.late
       }
     }
   }
 
-  /** Its disk takes nothing for a while. */
-  stickFor(ms: number): void {
-    this.#stuckUntilMs = this.#world.time.nowMs + ms
-  }
-
-  get #isStuck(): boolean {
-    return this.#world.time.nowMs < this.#stuckUntilMs
-  }
-
   arrived({ topic: topicBytes, frame: bytes }: Message): void {
+    if (this.#books === undefined) return
+    const { ledger, intake } = this.#books
     const topic = topicBytes.toString('latin1') as Topic
     const decoded = decodeFrame(bytes)
     if (!decoded.ok) throw new Error(`a frame on ${topic} cannot be read: ${decoded.fault}`)
     const { frame } = decoded
-    const { nowMs } = this.#world.time
-    const state = this.ledger.origins.get(frame.origin)?.state
+    const state = ledger.origins.get(frame.origin)?.state
     // Nobody heard the requests of the silence.
     if (state === 'silent' || state === 'unclean') this.#attempts.delete(frame.origin)
     if (frame.kind === frameKinds.manifest) {
       const manifest = readManifest(frame.body)
       if (manifest === undefined) throw new Error(`a manifest on ${topic} cannot be read`)
-      const isUrgent = this.ledger.announce(frame.origin, manifest, nowMs)
-      this.#commitLater(isUrgent || manifest.final)
+      this.#commitLater(intake.announce(frame, manifest))
       return
     }
-    if (this.#isStuck) {
-      this.#place.counts.turnedAway += 1
-      return
-    }
-    const fresh = this.ledger.receive(frame.origin, topic, frame, nowMs)
+    // What an agent says about itself is in no books.
+    if (topic.startsWith('sys.')) return
+    intake.take(topic, frame, { topic: topicBytes, frame: bytes })
     this.#commitLater(false)
-    for (const { from, to } of fresh ?? []) {
-      const records = { origin: frame.origin, topic, from, to }
-      if (!this.#world.isGenuine(records, sliceLines(frame.body, from - frame.seq, to - from))) this.#place.forged += 1
-      this.#appended.push(records)
-    }
   }
 
   #commitLater(isSoon: boolean): void {
-    const { time } = this.#world
-    const atMs = time.nowMs + (isSoon ? 0 : acknowledgeEveryMs)
+    const { time, syncEveryMs } = this.#world
+    const atMs = time.nowMs + (isSoon ? 0 : syncEveryMs)
     if (atMs >= this.#commitAtMs) return
     this.#commitAtMs = atMs
     time.after(atMs - time.nowMs, () => {
@@ -197,46 +266,27 @@ export class CollectorRun implements Host {
       this.#commitsAgain = true
       return
     }
-    const { time, disk } = this.#world
     this.#isCommitting = true
     this.#commitsAgain = false
-    const commits = this.ledger.takeCommits()
-    const byes = this.ledger.takeByes()
-    const appendedCount = this.#appended.length
-    const writeBooks = this.#place.disk.prepare(this.ledger)
-    time.after(disk.flushMs + Math.max(0, this.#stuckUntilMs - time.nowMs), () => {
-      if (!this.#isUp) return
+    void this.#books?.intake.commit().then((isAllKept) => {
       this.#isCommitting = false
-      for (const records of this.#appended.splice(0, appendedCount)) this.#place.disk.keep(records)
-      writeBooks()
-      this.ledger.committed(commits)
-      for (const [origin, books] of grouped(this.ledger.takeAcknowledgements(), (book) => book.origin)) {
-        for (const part of slices(books)) {
-          this.#say(origin.origin, { acknowledgements: part.map(({ topic, kept }) => ({ topic, upTo: kept })) })
-        }
-      }
-      for (const { origin, topics } of byes) {
-        this.#say(origin + byeSuffix, { acknowledgements: [...topics.values()].map(({ topic, kept }) => ({ topic, upTo: kept })) })
-      }
-      if (this.#commitsAgain) this.#commitLater(false)
+      if (this.#isUp && (this.#commitsAgain || !isAllKept)) this.#commitLater(false)
     })
+    this.#world.time.letPromisesRun()
   }
 
-  #say(topic: string, { acknowledgements = [], requests = [] }: Partial<ControlMessage>): void {
-    this.listener.publish(topic, encodeControl({ run: this.#name, acknowledgements, requests }))
+  // ── what it says ──
+
+  #acknowledge(books: readonly TopicBook[]): void {
+    for (const [origin, list] of grouped(books, (book) => book.origin)) {
+      for (const part of slices(list)) {
+        this.#say(origin.origin, { acknowledgements: part.map(({ topic, kept }) => ({ topic, upTo: kept })) })
+      }
+    }
   }
 
-  #tickLater(): void {
-    this.#world.time.after(this.tickEveryMs, () => {
-      if (!this.#isUp) return
-      this.#tick()
-      this.#tickLater()
-    })
-  }
-
-  #tick(): void {
+  #ask(asks: readonly Ask[]): void {
     const { counts } = this.#place
-    const asks = this.ledger.tick(this.#world.time.nowMs, () => this.#isStuck)
     for (const [origin, list] of grouped(asks, ({ book }) => book.origin)) {
       const requests = list.flatMap(({ book, ranges }) => ranges.map(({ from, to }) => ({ topic: book.topic, from, to })))
       for (const part of slices(requests)) this.#say(origin.origin, { requests: part })
@@ -248,6 +298,14 @@ export class CollectorRun implements Host {
     }
   }
 
+  #answerBye({ origin, topics }: OriginBook): void {
+    this.#say(origin + byeSuffix, { acknowledgements: [...topics.values()].map(({ topic, kept }) => ({ topic, upTo: kept })) })
+  }
+
+  #say(topic: string, { acknowledgements = [], requests = [] }: Partial<ControlMessage>): void {
+    if (this.#isUp) this.listener?.publish(topic, encodeControl({ run: this.#name, acknowledgements, requests }))
+  }
+
   #noteAttempt(origin: string, hole: string): void {
     const attempts = this.#attempts.get(origin) ?? new Map<string, number>()
     this.#attempts.set(origin, attempts)
@@ -256,11 +314,37 @@ export class CollectorRun implements Host {
     if (count > repairAttemptsMax) this.mostAskedFor = `${origin} ${hole}`
   }
 
+  // ── time ──
+
+  #tickLater(): void {
+    this.#world.time.after(this.tickEveryMs, () => {
+      if (!this.#isUp) return
+      this.#books?.intake.tick()
+      this.#tickLater()
+    })
+  }
+
   #beaconLater(): void {
     this.#world.time.after(beaconEveryMs, () => {
       if (!this.#isUp) return
-      this.listener.publish('beacon.', encodeBeacon({ run: this.#name, version: '0', originCount: 0, origins: [] }))
+      this.listener?.publish(beaconTopic, encodeBeacon({ run: this.#name, version: '0', originCount: 0, origins: [] }))
       this.#beaconLater()
+    })
+  }
+
+  /** How far the sink is, written down; and what of the spool nobody needs any more, given up. */
+  #checkpointLater(): void {
+    this.#world.time.after(Math.max(checkpointEveryMs, this.tickEveryMs), () => {
+      if (!this.#isUp) return
+      const { lowest } = this.sink
+      const place = this.#spool.append(recordTypes.sink, encodeSinkPlace({ sink: this.sink.name, position: lowest, files: [] }))
+      void this.#spool.sync().then((isDurable) => {
+        if (!this.#isUp || !isDurable || place === undefined) return
+        this.#place.content.placed(lowest)
+        this.#spool.dropBefore(Math.min(lowest, place.position))
+      })
+      this.#world.time.letPromisesRun()
+      this.#checkpointLater()
     })
   }
 

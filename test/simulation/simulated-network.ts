@@ -33,6 +33,8 @@ export interface Weather {
   frameLoss: number
   manifestLoss: number
   controlLoss: number
+  /** Chance of a collector's crash to go unseen, as a pulled plug does. */
+  readonly unseenCrashes: number
   /** Manifests are never delivered at all: to see what they are for. */
   readonly withoutManifests: boolean
 }
@@ -48,7 +50,8 @@ export interface NetworkCounts {
   manifestsLost: number
   controlsLost: number
   intoNothing: number
-  /** Frames sent again on the same connection, and their bytes: answers to requests. */
+  bytes: number
+  /** Frames sent again on the same connection, and their bytes: answers to requests, nearly all. */
   repairs: number
   repairBytes: number
   interleavings: number
@@ -67,6 +70,7 @@ export class SimulatedNetwork {
     manifestsLost: 0,
     controlsLost: 0,
     intoNothing: 0,
+    bytes: 0,
     repairs: 0,
     repairBytes: 0,
     interleavings: 0,

@@ -243,6 +243,7 @@ class DataConnection {
       return false
     }
     this.#pipe.push(message)
+    counts.bytes += message.frame.length
     this.#isFull = this.#pipe.length >= weather.pipeFrames
     if (this.#sent.has(message.frame)) {
       counts.repairs += 1
@@ -286,7 +287,7 @@ class DataConnection {
 
   cutByPeer(): void {
     // Pulled plugs say nothing.
-    this.cut(this.#network.random.chance(0.15) ? 'unseen' : 'seen')
+    this.cut(this.#network.random.chance(this.#network.weather.unseenCrashes) ? 'unseen' : 'seen')
   }
 
   #cutNow(): void {

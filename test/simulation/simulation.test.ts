@@ -10,7 +10,7 @@ import { repairBytesPerSecond } from '../../wire/limits.ts'
 import { type CountName, type Counts, type Outcome, simulate } from './simulate.ts'
 
 const seedsByDefault = { from: 1, to: 500 }
-const controlSeeds = 60
+const controlSeeds = 30
 const shownMax = 10
 /** A machine that is busy with other things takes several times as long; a seed that never ends, longer still. */
 const timeoutMs = 600_000
@@ -85,6 +85,8 @@ describe(`seeds ${seeds[0]} to ${seeds.at(-1)}`, () => {
       'closes',
       'stops',
       'evicted',
+      'diskFailures',
+      'notDurable',
     ]
     // On average once in two seeds at the least.
     for (const name of happened) expect(counts[name], name).toBeGreaterThan(0.2 * seeds.length)
@@ -93,13 +95,15 @@ describe(`seeds ${seeds[0]} to ${seeds.at(-1)}`, () => {
     expect(counts.finished).toBeGreaterThan(seeds.length)
     expect(counts.notFinished).toBeGreaterThan(seeds.length)
     expect(counts.delivered).toBeGreaterThan(counts.accepted / 3)
+    // What can be repaired is.
+    expect(counts.lostUnanswered).toBeLessThan(counts.delivered / 400)
   })
 
-  test.skipIf(isReplay)('repairs stay far behind what was asked for, and what is allowed', () => {
+  test.skipIf(isReplay)('repairs stay behind what was asked for, and are a small part of what is sent', () => {
+    expect(counts.repairs).toBeLessThan(counts.requestedRecords)
+    expect(counts.repairBytes).toBeLessThan(counts.bytes / 10)
     for (const { seed, counts: each } of outcomes) {
-      // A frame holds at least one of the records that made it be asked for.
-      expect(each.repairs, `seed ${seed}`).toBeLessThanOrEqual(each.requestedRecords * 2)
-      expect(each.repairBytes, `seed ${seed}`).toBeLessThanOrEqual((repairBytesPerSecond * each.virtualMs) / 1_000)
+      expect(each.repairBytes, `seed ${seed}`).toBeLessThan(repairBytesPerSecond * (1 + each.virtualMs / 1_000))
     }
   })
 

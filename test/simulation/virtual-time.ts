@@ -20,6 +20,7 @@ export class VirtualTime {
   #order = 0
   #soon: (() => void)[] = []
   #hasPromises = false
+  #unfinished: Promise<void>[] = []
 
   after(ms: number, callback: () => void): Pending {
     const event: Event = { atMs: this.nowMs + Math.max(0, ms), order: this.#order++, callback }
@@ -46,8 +47,19 @@ export class VirtualTime {
     })
   }
 
+  /** Something waits for a promise that has just been resolved: it goes on before the next event. */
+  letPromisesRun(): void {
+    this.#hasPromises = true
+  }
+
+  /** Runs work to its end before the next event: work that needs no time, only promises. */
+  finish(work: Promise<void>): void {
+    this.#unfinished.push(work)
+  }
+
   async runUntil(untilMs: number): Promise<void> {
     // What was asked for from outside, `close` for example, begins with promises.
+    await this.#finishWork()
     await hops()
     for (let event = this.#heap[0]; event !== undefined && event.atMs <= untilMs; event = this.#heap[0]) {
       this.#pop()
@@ -57,11 +69,17 @@ export class VirtualTime {
       this.events += 1
       callback()
       while (this.#soon.length > 0) for (const next of this.#soon.splice(0)) next()
+      if (this.#unfinished.length > 0) await this.#finishWork()
       if (!this.#hasPromises) continue
       this.#hasPromises = false
       await hops()
+      while (this.#soon.length > 0) for (const next of this.#soon.splice(0)) next()
     }
     this.nowMs = untilMs
+  }
+
+  async #finishWork(): Promise<void> {
+    while (this.#unfinished.length > 0) await this.#unfinished.shift()
   }
 
   runFor(ms: number): Promise<void> {
