@@ -142,6 +142,8 @@ export class Agent implements Origin, LinkOwner, BatchOwner, StreamEvents, LineT
   }
 
   acknowledge(link: Link, message: ControlMessage): void {
+    // A second way to the same collector hears the same answer, while its own copies may still wait in its socket.
+    const isOneOfSeveralWays = this.links.some((other) => other !== link && other.lastRun === message.run)
     for (const { topic, upTo } of message.acknowledgements) {
       const stream = this.streams.get(topic)
       if (stream === undefined || upTo > stream.next) continue
@@ -151,6 +153,7 @@ export class Agent implements Origin, LinkOwner, BatchOwner, StreamEvents, LineT
         if (entry.frame === undefined || (entry.waiting & link.bit) === 0) continue
         if (entry.acknowledged === 0) this.#acknowledged += entry.count
         entry.acknowledged |= link.bit
+        if (isOneOfSeveralWays) entry.isSentSeveralWays = true
         this.#releaseFrom(entry, link)
       }
     }

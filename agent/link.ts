@@ -110,6 +110,11 @@ export class Link implements LinkHears {
     this.repairs.clear()
   }
 
+  /** The run of the collector at its end, or of the last one that was. */
+  get lastRun(): string | undefined {
+    return this.#subscriptions.lastRun
+  }
+
   get waitingFrames(): number {
     return this.#queue.length
   }

@@ -37,6 +37,8 @@ export interface RingEntry {
   acknowledged: number
   /** Times it was handed to a socket. */
   sends: number
+  /** An answer to it says nothing about one socket: it may be to what another one sent. */
+  isSentSeveralWays: boolean
   /** When it was last sent again on request, ms. */
   resentAtMs: number
 }
@@ -55,7 +57,8 @@ export class Ring {
 
   /** Takes a frame, making room for it first. A frame of its own size is never refused. */
   push(owner: RingOwner, frame: Buffer, numbers: { readonly seq: number; readonly count: number; readonly waiting: number }): RingEntry {
-    const entry: RingEntry = { id: this.#nextId++, owner, frame, sent: 0, acknowledged: 0, sends: 0, resentAtMs: 0, ...numbers }
+    const id = this.#nextId++
+    const entry: RingEntry = { id, owner, frame, sent: 0, acknowledged: 0, sends: 0, isSentSeveralWays: false, resentAtMs: 0, ...numbers }
     this.bytes += frame.byteLength + frameOverheadBytes
     this.records += entry.count
     this.#queues[owner.rank]?.push(entry)
@@ -77,7 +80,7 @@ export class Ring {
     if (frame === undefined) return
     this.#drop(entry)
     // Each link that was sent it was sent it once and has answered, so no socket holds it.
-    if (entry.acknowledged === entry.sent && entry.sends === bitCount(entry.sent)) freeFrame(frame)
+    if (!entry.isSentSeveralWays && entry.acknowledged === entry.sent && entry.sends === bitCount(entry.sent)) freeFrame(frame)
     const rank = entry.owner.rank
     const queue = this.#queues[rank]
     const left = (this.#left[rank] ?? 0) + 1

@@ -6,6 +6,8 @@ const runPrefix = 'sys.run.'
 export class Subscriptions {
   /** The collector's run, once it has said it; a new one is a new collector. */
   run: string | undefined
+  /** The last one there was, also while nobody is connected. */
+  lastRun: string | undefined
   /** Nothing has changed for long enough that the set can be believed. */
   isSettled = false
   readonly #prefixes = new Set<string>()
@@ -26,6 +28,7 @@ export class Subscriptions {
     const run = prefix.slice(runPrefix.length, -1)
     const isReplaced = this.run !== undefined && this.run !== run
     this.run = run
+    this.lastRun = run
     return isReplaced
   }
 

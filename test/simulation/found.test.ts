@@ -89,6 +89,42 @@ test('a program that was held up in the middle of what a collector asks for does
   }
 })
 
+test('memory of a frame is not used again while a second way to the same collector still has it, although both heard that it is kept', async () => {
+  const { time, network, random, seed } = world(1, { ...calm, frameMs: 30 })
+  const collector = new SimulatedCollector('collector', ['log.>'], {
+    time,
+    network,
+    addresses: ['sim://0', 'sim://0/control', 'sim://1', 'sim://1/control'],
+    disk: { writeMs: 1, syncMs: 1, segmentBytes: 100_000_000 },
+    syncEveryMs: 20,
+    sinkMs: 1,
+    read: (_origin, topic, lines, count) => application.read(topic, lines, count),
+  })
+  collector.start()
+  const collectors = ['sim://0', 'sim://1']
+  const application = new SimulatedApplication(
+    { time, network, random, seed },
+    { ...program, collectors, ringBytes: 8_000_000, size: 'long' },
+  )
+  application.stopLogging()
+  await time.runFor(1_000)
+  const stream = application.agent.logStream(2, undefined)
+  const { batcher } = application.agent
+  const [rounds, bursts, lines] = [10, 8, 600]
+  for (let round = 0; round < rounds; round += 1) {
+    // The second way is away for a moment. When it is back, the first has brought the frames and the answer is near.
+    application.process.sockets[1]?.cutData('seen')
+    for (let burst = 0; burst < bursts; burst += 1) {
+      for (let n = 0; n < lines; n += 1) batcher.append(stream, application.payloadOf(stream.topic).line(stream.next + stream.count))
+      await time.runFor(60)
+    }
+  }
+  await time.runFor(5_000)
+  expect(network.counts.framesLostInPipes).toBeGreaterThan(0)
+  expect(collector.content.kept(application.agent.origin, stream.topic).size).toBe(rounds * bursts * lines)
+  expect(collector.content).toMatchObject({ forged: 0, duplicates: 0 })
+})
+
 describe('a goodbye', () => {
   test('that a collector did not live to answer is said again to the one that takes its place between two looks', async () => {
     const { time, network, random, seed } = world()
