@@ -20,7 +20,7 @@ export interface BatchOwner {
 }
 
 /** Where batches go. */
-export interface BatchLink {
+interface BatchLink {
   readonly bit: number
   readonly index: number
   wants(topic: string): boolean

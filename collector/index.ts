@@ -9,6 +9,7 @@ export {
   readConfig,
   requireConfig,
   type SinkConfig,
+  type SpoolConfig,
   type StdoutSinkConfig,
 } from './config.ts'
 export type { GivenUpReason, LossEntry } from './loss-report.ts'

@@ -64,7 +64,7 @@ export async function simulate(seed: number, crippled: Crippled = {}): Promise<O
   return { seed, violations: world.violations, counts: world.counts() }
 }
 
-export class World {
+class World {
   readonly violations: string[] = []
   readonly time = new VirtualTime()
   readonly network: SimulatedNetwork
