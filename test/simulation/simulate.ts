@@ -60,7 +60,11 @@ const givenUpMs = 660_000
 
 export async function simulate(seed: number, crippled: Crippled = {}): Promise<Outcome> {
   const world = new World(seed, crippled)
-  await world.run()
+  try {
+    await world.run()
+  } catch (error) {
+    world.violations.push(`it threw: ${error instanceof Error ? error.stack : error}`)
+  }
   return { seed, violations: world.violations, counts: world.counts() }
 }
 

@@ -1,7 +1,7 @@
 /**
  * Hundreds of small worlds in virtual time, each from its seed: programs that log through the real agent, the real
- * ledger, and between them a network and processes that fail in every way there is. In calm weather the books must
- * come right, to the record.
+ * ledger, intake and recovery, and around them a network, disks and processes that fail in every way there is. In calm
+ * weather the books must come right, to the record.
  *
  *     npm run simulate -- --seed 1234
  */
