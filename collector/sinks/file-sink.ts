@@ -1,6 +1,6 @@
 /** Keeps lines in plain files, byte for byte. Many services at once; a bounded number of open files. */
 import { readdir, stat } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { openFilesMax, sinkFlushMs, sinkPendingBytesMax, sinkWriteBytes } from '../../wire/limits.ts'
 import type { CompiledPatterns } from '../../wire/pattern.ts'
 import type { Topic } from '../../wire/topic.ts'
@@ -348,10 +348,23 @@ async function resumeOf(path: string, places: readonly FilePlace[]): Promise<Res
   for (const place of places.toReversed()) {
     const found = await findFile(path, place)
     if (found === 'short') isShort = true
-    else if (found !== undefined) return { position: place.position, skip: place.skip, tail: new WrittenTail(found.path, place) }
+    else if (found !== undefined) {
+      const tail = new WrittenTail(found.path, place, await filesAfter(found.path, path))
+      return { position: place.position, skip: place.skip, tail }
+    }
   }
   const place = isShort ? places[0] : places.at(-1)
   return { position: place?.position ?? 0, skip: place?.skip ?? 0, tail: undefined }
+}
+
+/** Rotations with higher numbers than a file's, in order, and the plain one. */
+async function filesAfter(file: string, path: string): Promise<string[]> {
+  if (file === path) return []
+  const numberOf = (name: string) => rotationOf(name, nameParts(path))
+  const own = numberOf(basename(file)) ?? 0
+  const names = (await readdir(dirname(path))).filter((name) => (numberOf(name) ?? 0) > own)
+  names.sort((a, b) => (numberOf(a) ?? 0) - (numberOf(b) ?? 0))
+  return [...names.map((name) => join(dirname(path), name)), path]
 }
 
 /** Where the file of a place is now: under its name, or under that of one of its rotations. */

@@ -21,14 +21,17 @@ export interface Passed {
 
 export class WrittenTail {
   readonly identity: string
-  readonly #path: string
+  #path: string
   #at: number
+  /** Files that were begun after it, while no place could be written down. */
+  #following: readonly string[]
 
   /** @param place - What was written down last; `size` is the offset of the first byte that may have been written since. */
-  constructor(path: string, place: Pick<FilePlace, 'identity' | 'size'>) {
+  constructor(path: string, place: Pick<FilePlace, 'identity' | 'size'>, following: readonly string[] = []) {
     this.#path = path
     this.identity = place.identity
     this.#at = place.size
+    this.#following = following
   }
 
   /** Offset behind everything that is known to be where it belongs. */
@@ -38,6 +41,19 @@ export class WrittenTail {
 
   /** Compares whole lines with what stands at the place, and moves it behind them when they are there. */
   async pass(lines: Buffer): Promise<Passed> {
+    let written = 0
+    for (;;) {
+      const passed = await this.#passHere(lines.subarray(written))
+      written += passed.written
+      const [next, ...rest] = this.#following
+      if (!passed.isEnd || next === undefined) return { ...passed, written }
+      this.#path = next
+      this.#at = 0
+      this.#following = rest
+    }
+  }
+
+  async #passHere(lines: Buffer): Promise<Passed> {
     let handle: Awaited<ReturnType<typeof open>>
     try {
       handle = await open(this.#path, constants.O_RDONLY | constants.O_NOFOLLOW)

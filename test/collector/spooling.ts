@@ -50,14 +50,25 @@ export const upTo = (count: number): number[] => Array.from({ length: count }, (
 export const numbersOf = (lines: readonly string[]): number[] => lines.map((line) => (JSON.parse(line) as { n: number }).n)
 
 /** What is missing of `[0, count)` in the lines, and what is there twice. */
-export function missingAndTwice(lines: readonly string[], count: number): { readonly missing: number[]; readonly twice: number[] } {
+export function missingAndTwice(lines: readonly string[], count: number): { readonly missing: string; readonly twice: string } {
   const seen = new Set<number>()
   const twice: number[] = []
   for (const n of numbersOf(lines)) {
     if (seen.has(n)) twice.push(n)
     seen.add(n)
   }
-  return { missing: upTo(count).filter((n) => !seen.has(n)), twice }
+  return { missing: ranges(upTo(count).filter((n) => !seen.has(n))), twice: ranges(twice) }
+}
+
+/** `[1, 2, 3, 7]` as `1-3 7`, for a message that can be read. */
+function ranges(numbers: readonly number[]): string {
+  const parts: [from: number, to: number][] = []
+  for (const n of numbers) {
+    const last = parts.at(-1)
+    if (last !== undefined && last[1] === n - 1) last[1] = n
+    else parts.push([n, n])
+  }
+  return parts.map(([from, to]) => (from === to ? `${from}` : `${from}-${to}`)).join(' ')
 }
 
 export function expectBooksAddUp({ totals, origins }: CollectorStatus): void {
