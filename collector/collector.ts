@@ -10,6 +10,7 @@ import { type DecodedFrame, frameKinds } from '../wire/frame.ts'
 import { checkpointEveryMs, drainMaxMs, holeGraceMs, sinkCrowdedBytes, spoolReleaseBytes } from '../wire/limits.ts'
 import { readManifest } from '../wire/manifest.ts'
 import { compilePatterns } from '../wire/pattern.ts'
+import type { Range } from '../wire/range-set.ts'
 import { privateContext } from '../wire/socket.ts'
 import type { Topic } from '../wire/topic.ts'
 import { version } from '../wire/version.ts'
@@ -21,7 +22,7 @@ import { type FolderLock, lockFolder } from './folder-lock.ts'
 import { HttpServer } from './http-server.ts'
 import { Ingest } from './ingest.ts'
 import { Intake, type Parts } from './intake.ts'
-import { Ledger } from './ledger.ts'
+import { Ledger, type TopicBook } from './ledger.ts'
 import { ledgerState } from './ledger-state.ts'
 import { type GivenUpReason, LossReport } from './loss-report.ts'
 import { metricsText, processGauges } from './metrics.ts'
@@ -381,7 +382,8 @@ async function openBooks(
     nowMs: performance.now(),
   })
   const names = sinks.map(({ name }) => name)
-  const state = () => encodeState({ ...ledgerState(ledger, names), losses: losses.state() })
+  const state = (unkept: ReadonlyMap<TopicBook, readonly Range[]>) =>
+    encodeState({ ...ledgerState(ledger, names, unkept), losses: losses.state() })
   const gaveUp = (origin: string, topic: Topic, reason: GivenUpReason, records: number) => {
     const service = ledger.origins.get(origin)?.who?.service ?? null
     losses.booked({ origin, service, topic, reason, records, atMs: Date.now() })
@@ -413,16 +415,15 @@ async function openBooks(
   })
   spool.events = {
     written() {
-      intake.spoolWritten()
       for (const runner of runners) runner.pump()
       onMoved()
     },
-    abandoned(position) {
-      const entries = intake.spoolAbandoned(position)
+    abandoned(position, durable) {
+      const entries = intake.spoolAbandoned(position, durable)
       for (const runner of runners) runner.abandoned(entries)
     },
   }
-  if (spool.needsRoll(performance.now())) spool.roll(state())
+  if (spool.needsRoll(performance.now())) spool.roll(state(new Map()))
   // Places of an earlier run are about to be read from: they are there again should this one be killed at once.
   for (const [i, runner] of runners.entries()) runner.start(positions[i] ?? spool.oldest)
   return {

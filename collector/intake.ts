@@ -12,14 +12,14 @@ import { spoolPendingBytesMax, topicBooksMax } from '../wire/limits.ts'
 import type { Manifest } from '../wire/manifest.ts'
 import type { Range } from '../wire/range-set.ts'
 import type { Topic } from '../wire/topic.ts'
-import { type Ask, type BookedLoss, type Ledger, type OriginBook, settledRecords, type TopicBook } from './ledger.ts'
+import type { Ask, BookedLoss, Commit, Ledger, OriginBook, TopicBook } from './ledger.ts'
 import type { QueuedEntry, SinkRunner } from './sink-runner.ts'
 import { crashPoints } from './spool/crash-points.ts'
 import type { Spool } from './spool/spool.ts'
 import { encodeKeptHead, encodeLoss, encodeManifestHead, encodeNumbers } from './spool/spool-bodies.ts'
 import { recordTypes } from './spool/spool-record.ts'
 
-export type IntakeSpool = Pick<Spool, 'end' | 'written' | 'pendingBytes' | 'isFailing' | 'needsRoll' | 'roll' | 'append' | 'sync'>
+export type IntakeSpool = Pick<Spool, 'end' | 'durable' | 'pendingBytes' | 'isFailing' | 'needsRoll' | 'roll' | 'append' | 'sync'>
 export type IntakeRunner = Pick<SinkRunner, 'offer' | 'canTakeUnspooled'> & {
   readonly sink: { readonly patterns: { matches(topic: string): boolean } }
 }
@@ -34,8 +34,8 @@ export interface IntakePorts {
     ask(asks: readonly Ask[]): void
     answerBye(origin: OriginBook): void
   }
-  /** The books as they are now, for the head of a segment. */
-  state(): Buffer
+  /** The books as they are now, for the head of a segment, without what is kept nowhere. */
+  state(unkept: ReadonlyMap<TopicBook, readonly Range[]>): Buffer
   /** Told of everything that is booked as lost. */
   lost(loss: BookedLoss): void
   nowMs(): number
@@ -58,6 +58,13 @@ export interface FreshPart {
   readonly receivedAtMs: number
 }
 
+/** Records that came, and what becomes of them. */
+interface Arrival {
+  readonly book: TopicBook
+  readonly range: Range
+  readonly entry: QueuedEntry
+}
+
 export class Intake {
   /** Frames not taken because nothing could keep them; their origins do. */
   turnedAway = 0
@@ -65,8 +72,10 @@ export class Intake {
   uncommittedBytes = 0
   readonly #ports: IntakePorts
   readonly #takers = new Map<Topic, readonly number[]>()
-  /** Entries that are not written yet, in case they never are. */
-  #unwritten: QueuedEntry[] = []
+  /** Appended to the spool and not known to be on the disk, in order. */
+  #undurable: Arrival[] = []
+  /** Will never be on the disk, and not every sink has them yet. */
+  #unspooled: Arrival[] = []
 
   constructor(ports: IntakePorts) {
     this.#ports = ports
@@ -99,10 +108,11 @@ export class Intake {
     const part = { range, lines, frame: isWhole ? parts.frame : encodedPart(frame, range, lines), receivedAtMs }
     // What only a live tail made the application log is not kept; see TopicBook.onDemand for how it is booked.
     const taking = frame.onDemand ? [] : this.#takersOf(book.topic)
-    if (taking.length === 0 || part.frame === undefined) {
+    if (taking.length === 0) {
       const { origin, onDemand } = frame
-      spool.append(recordTypes.numbers, encodeNumbers({ origin, topic: book.topic, from: range.from, count, onDemand }))
-      if (taking.length === 0) return part
+      const numbers = { origin, topic: book.topic, from: range.from, count, onDemand, notDurable: false }
+      spool.append(recordTypes.numbers, encodeNumbers(numbers))
+      return part
     }
     const place = part.frame && spool.append(recordTypes.frame, encodeKeptHead(receivedAtMs, parts.topic), part.frame)
     place?.block.hold()
@@ -118,7 +128,8 @@ export class Intake {
       holders: taking.length,
       block: place?.block,
     }
-    if (entry.isSpooled) this.#unwritten.push(entry)
+    if (entry.isSpooled) this.#undurable.push({ book, range, entry })
+    else this.#isUnspooled({ book, range, entry })
     for (const i of taking) {
       const sink = book.sinks[i]
       if (sink !== undefined) sink.pending += count
@@ -157,7 +168,7 @@ export class Intake {
 
   #rollIfDue(): void {
     const { spool } = this.#ports
-    if (spool.needsRoll(this.#ports.nowMs())) spool.roll(this.#ports.state())
+    if (spool.needsRoll(this.#ports.nowMs())) spool.roll(this.#ports.state(this.#unkept()))
   }
 
   #tellLosses(): void {
@@ -168,25 +179,58 @@ export class Intake {
     }
   }
 
-  /** The spool has written more. */
-  spoolWritten(): void {
-    if (this.#unwritten.length === 0) return
-    const { written } = this.#ports.spool
-    const first = this.#unwritten.findIndex(({ end }) => end > written)
-    this.#unwritten = first === -1 ? [] : this.#unwritten.slice(first)
+  #isUnspooled(arrival: Arrival): void {
+    arrival.book.unspooled += arrival.entry.count
+    this.#unspooled.push(arrival)
   }
 
-  /** What was to stand at `position` and behind never reached the disk. Returns it. */
-  spoolAbandoned(position: number): readonly QueuedEntry[] {
-    const abandoned = this.#unwritten.filter(({ end }) => end > position)
-    this.#unwritten = []
-    for (const entry of abandoned) entry.isSpooled = false
+  /** Forgets what every sink has by now. Unless the books are about to be written down, the spool is told. */
+  #settle(areBooksWritten: boolean): void {
+    if (this.#unspooled.length === 0) return
+    for (const { range, entry } of this.#unspooled) {
+      if (entry.holders > 0 || entry.isSpooled || areBooksWritten) continue
+      const { origin, topic, count } = entry
+      const numbers = { origin, topic, from: range.from, count, onDemand: false, notDurable: true }
+      // While nothing can be kept this is not either, and the books that are written down then say it.
+      this.#ports.spool.append(recordTypes.numbers, encodeNumbers(numbers))
+    }
+    this.#unspooled = this.#unspooled.filter(({ entry }) => entry.holders > 0)
+  }
+
+  /** What came and is neither in the spool nor with every sink: were this process killed, it would have to come again. */
+  #unkept(): Map<TopicBook, Range[]> {
+    this.#settle(true)
+    const unkept = new Map<TopicBook, Range[]>()
+    for (const { book, range, entry } of this.#unspooled) {
+      if (entry.isSpooled) continue
+      const ranges = unkept.get(book)
+      if (ranges === undefined) unkept.set(book, [range])
+      else ranges.push(range)
+    }
+    return unkept
+  }
+
+  /**
+   * The spool has failed: what was to stand at `position` and behind is not there, and what stands at `durable` and
+   * behind may be gone when the machine stops. Returns what is not there.
+   */
+  spoolAbandoned(position: number, durable: number): readonly QueuedEntry[] {
+    const abandoned: QueuedEntry[] = []
+    for (const arrival of this.#undurable) {
+      const { entry } = arrival
+      if (entry.end <= durable) continue
+      this.#isUnspooled(arrival)
+      if (entry.end <= position) continue
+      entry.isSpooled = false
+      abandoned.push(entry)
+    }
+    this.#undurable = []
     return abandoned
   }
 
   /**
    * Makes durable what has come, and tells its origins. What cannot be made durable counts as kept once every sink has
-   * it; until then it comes again with the next call.
+   * it; until then nothing behind it is acknowledged.
    *
    * @returns Whether everything is kept.
    */
@@ -195,17 +239,25 @@ export class Intake {
     const commits = ledger.takeCommits()
     const byes = ledger.takeByes()
     this.uncommittedBytes = 0
-    const isSpooled = await spool.sync()
-    const kept = isSpooled ? commits : commits.filter(({ book, received }) => settledRecords(book) >= received)
-    const left = isSpooled ? [] : commits.filter((commit) => !kept.includes(commit))
-    ledger.committed(kept, isSpooled)
-    const leftBooks = new Set(left.map(({ book }) => book))
-    const isLeft = (origin: OriginBook) => [...origin.topics.values()].some((book) => leftBooks.has(book))
-    ledger.postpone(left, byes.filter(isLeft))
+    this.#settle(false)
+    await spool.sync()
+    const undurable = this.#undurable.findIndex(({ entry }) => entry.end > spool.durable)
+    this.#undurable = undurable === -1 ? [] : this.#undurable.slice(undurable)
+    const held = new Map<TopicBook, { from: number; records: number }>()
+    for (const { book, range } of this.#unspooled) {
+      const { from, records } = held.get(book) ?? { from: range.from, records: 0 }
+      held.set(book, { from: Math.min(from, range.from), records: records + range.to - range.from })
+    }
+    const isHeld = (origin: OriginBook) => [...origin.topics.values()].some((book) => held.has(book))
+    ledger.committed(commits.map((commit) => withoutHeld(commit, held.get(commit.book))))
+    ledger.postpone(
+      commits.filter(({ book }) => held.has(book)),
+      byes.filter(isHeld),
+    )
     crashPoints.reached('before-cursor')
     control.acknowledge(ledger.takeAcknowledgements())
-    for (const origin of byes) if (!isLeft(origin)) control.answerBye(origin)
-    return left.length === 0
+    for (const origin of byes) if (!isHeld(origin)) control.answerBye(origin)
+    return held.size === 0
   }
 
   /** Looks at holes that are due and at origins that have gone quiet. */
@@ -215,6 +267,12 @@ export class Intake {
     this.#tellLosses()
     if (asks.length > 0) this.#ports.control.ask(asks)
   }
+}
+
+/** What of a commit is kept while some records of its topic are not. */
+function withoutHeld(commit: Commit, held: { readonly from: number; readonly records: number } | undefined): Commit {
+  if (held === undefined) return commit
+  return { book: commit.book, frontier: Math.min(commit.frontier, held.from), received: commit.received - held.records }
 }
 
 /** The same lines in the spool's copy of their frame: where they stand in the original, or at its end. */

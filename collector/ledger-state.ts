@@ -1,13 +1,17 @@
 /** The books as they are kept in the spool: MessagePack of `[origins, retired]`, written at the head of every segment. */
 import { asCount, asMap, type WireMap, type WireValue } from '../wire/msgpack.ts'
+import type { Range } from '../wire/range-set.ts'
 import { isTopic } from '../wire/topic.ts'
 import type { Ledger, OriginBook, TopicBook } from './ledger.ts'
 
 const originStates = ['live', 'silent', 'finished', 'unclean'] as const
 const totalFields = ['accepted', 'delivered', 'inFlight', 'received', 'spooled', 'notDurable', 'expired', 'rejected', 'pending'] as const
 
-/** @param sinks - Names of the keeping sinks, in the order the books have them. */
-export function ledgerState(ledger: Ledger, sinks: readonly string[]): WireMap {
+/**
+ * @param sinks - Names of the keeping sinks, in the order the books have them.
+ * @param unkept - What has come and is neither in the spool nor with every sink: after a restart it is missing.
+ */
+export function ledgerState(ledger: Ledger, sinks: readonly string[], unkept: ReadonlyMap<TopicBook, readonly Range[]>): WireMap {
   const { totals, asides } = ledger.retired
   return {
     sinks: [...sinks],
@@ -18,20 +22,23 @@ export function ledgerState(ledger: Ledger, sinks: readonly string[]): WireMap {
       state: origin.state,
       everyMs: origin.everyMs,
       isGivenUp: origin.isGivenUp,
-      topics: [...origin.topics.values()].map(topicState),
+      topics: [...origin.topics.values()].map((book) => topicState(book, unkept.get(book) ?? [])),
     })),
   }
 }
 
-function topicState(book: TopicBook): WireValue {
-  const { numbers, lost, missing, lostRanges } = book.ledger.state
+function topicState(book: TopicBook, unkept: readonly Range[]): WireValue {
+  const { numbers, lost, missing, lostRanges } = book.ledger.stateWithout(unkept)
+  const unkeptRecords = unkept.reduce((sum, { from, to }) => sum + to - from, 0)
+  // What every sink has is kept, and the next commit will say so.
+  const notDurable = book.notDurable + Math.max(0, book.unspooled - unkeptRecords)
   return {
     topic: book.topic,
     numbers: [...numbers],
     lost: [...lost],
     missing: [...missing],
     lostRanges: [...lostRanges],
-    counts: [book.spooled, book.notDurable, book.acknowledged, book.kept, book.onDemand, book.filteredAtOrigin, book.shedAtOrigin],
+    counts: [book.spooled, notDurable, book.acknowledged, book.kept, book.onDemand, book.filteredAtOrigin, book.shedAtOrigin],
     isProvisional: book.isProvisional,
     sinks: book.sinks.map(({ expired, rejected }) => [expired, rejected]),
   }

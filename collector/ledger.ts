@@ -47,6 +47,8 @@ export interface TopicBook {
   spooled: number
   /** Records received that were passed on while nothing could be spooled. */
   notDurable: number
+  /** Records received that the disk will never have, and that are not counted as not durable yet. */
+  unspooled: number
   /** Everything below has been acknowledged to the origin. */
   acknowledged: number
   /** Everything below is kept; what {@link acknowledged} becomes with the next message. */
@@ -302,11 +304,13 @@ export class Ledger {
   }
 
   /** What the commits stand for is kept: in the spool, or without it by every sink. */
-  committed(commits: readonly Commit[], isSpooled: boolean): void {
+  committed(commits: readonly Commit[]): void {
     for (const { book, frontier, received } of commits) {
       const records = book.isWanted ? Math.max(0, received - book.spooled - book.notDurable) : 0
-      if (isSpooled) book.spooled += records
-      else book.notDurable += records
+      const notDurable = Math.min(records, book.unspooled)
+      book.unspooled -= notDurable
+      book.notDurable += notDurable
+      book.spooled += records - notDurable
       // What lies before the first record that came may still be on its way: only a manifest says where to begin.
       if (book.isProvisional) continue
       book.kept = Math.max(book.kept, frontier)
@@ -314,7 +318,7 @@ export class Ledger {
     }
   }
 
-  /** These could not be kept yet; they come again with the next {@link takeCommits} and {@link takeByes}. */
+  /** These could not be kept, or not whole; they come again with the next {@link takeCommits} and {@link takeByes}. */
   postpone(commits: readonly Commit[], byes: readonly OriginBook[]): void {
     for (const { book } of commits) this.#dirty.add(book)
     for (const book of byes) {
@@ -450,6 +454,7 @@ export class Ledger {
       sinks: Array.from({ length: this.#sinkCount }, () => ({ pending: 0, expired: 0, rejected: 0 })),
       spooled: 0,
       notDurable: 0,
+      unspooled: 0,
       acknowledged: joinAt,
       kept: joinAt,
       isProvisional,
@@ -558,13 +563,6 @@ function isKept(origin: OriginBook): boolean {
     if (book.spooled + book.notDurable < keepable(book) || book.sinks.some(({ pending }) => pending > 0)) return false
   }
   return true
-}
-
-/** Records that every sink has done with, one way or another. */
-export function settledRecords(book: TopicBook): number {
-  let pending = 0
-  for (const sink of book.sinks) pending = Math.max(pending, sink.pending)
-  return keepable(book) - pending
 }
 
 /** The numbers of one topic; in flight is what is neither delivered nor given up yet, wherever it is. */

@@ -77,8 +77,9 @@ function replay(ledger: Ledger, record: SpoolRecord, nowMs: number): void {
     case recordTypes.numbers: {
       const numbers = readNumbers(record.body)
       if (numbers === undefined) break
-      const { origin, topic, from: seq, count, onDemand } = numbers
-      ledger.receive(origin, topic, { seq, count, onDemand }, nowMs)
+      const { origin, topic, from: seq, count, onDemand, notDurable } = numbers
+      const receipt = ledger.receive(origin, topic, { seq, count, onDemand }, nowMs)
+      if (notDurable) for (const { from, to } of receipt?.fresh ?? []) if (receipt !== undefined) receipt.book.notDurable += to - from
       break
     }
     case recordTypes.loss: {

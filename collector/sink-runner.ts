@@ -71,7 +71,7 @@ export class SinkRunner {
       done: (entry) => this.#done(entry as QueuedEntry),
       moved: () => this.#moved(),
       note: (files) => options.note({ sink: this.sink.name, position: this.lowest, files }),
-      oldest: () => this.#spool.oldest,
+      oldest: () => Math.max(this.#spool.oldest, this.#spool.trustedFrom),
     }
   }
 
@@ -262,10 +262,12 @@ export class SinkRunner {
 
   /** These never reached the disk. What does not wait in memory either is gone for this sink. */
   abandoned(entries: readonly QueuedEntry[]): void {
-    if (!this.#isBehind) return
     const queuedFrom = this.#queue.peek()?.position ?? Number.POSITIVE_INFINITY
-    for (const { position, origin, topic, count } of entries) {
-      if (position >= this.#readAt && position < queuedFrom && this.sink.patterns.matches(topic)) this.#expire(origin, topic, count)
+    for (const entry of entries) {
+      const { position, origin, topic, count } = entry
+      if (!this.sink.patterns.matches(topic)) continue
+      const isUnread = this.#isBehind && position >= this.#readAt && position < queuedFrom
+      if (isUnread || this.sink.hasMissed(entry)) this.#expire(origin, topic, count)
     }
   }
 

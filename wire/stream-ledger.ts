@@ -80,11 +80,20 @@ export class StreamLedger {
 
   /** Everything it knows, to be kept on disk. Ranges are flat: from, to, from, to. */
   get state(): StreamLedgerState {
-    const { joinAt, horizon, lead, received, duplicates, late } = this
+    return this.stateWithout([])
+  }
+
+  /** The same as if these, which have been received, had not come. */
+  stateWithout(ranges: readonly Range[]): StreamLedgerState {
+    const { joinAt, horizon, lead, duplicates, late } = this
+    const missing = new RangeSet()
+    for (const { from, to } of this.#missing) missing.add(from, to)
+    for (const { from, to } of ranges) missing.add(from, to)
+    const received = this.received - (missing.size - this.#missing.size)
     return {
       numbers: [joinAt, horizon, lead, received, duplicates, late, this.#trail],
       lost: [...this.lost].flat(),
-      missing: flat(this.#missing),
+      missing: flat(missing),
       lostRanges: flat(this.#lostRanges),
     }
   }

@@ -50,7 +50,7 @@ export interface KeepingSinkEvents {
   moved(): void
   /** Writes down how far a file is before the first byte goes there; resolves when that is on its way to the disk. */
   note(files: SinkPlace['files']): Promise<void>
-  /** Oldest position that is still spooled: what was written down before it is forgotten. */
+  /** Oldest position of the spool that counts: what was written down before it may be gone. */
   oldest(): number
 }
 

@@ -19,6 +19,8 @@ export interface Numbers {
   readonly from: number
   readonly count: number
   readonly onDemand: boolean
+  /** Every sink has them, and the spool never had. */
+  readonly notDurable: boolean
 }
 
 export interface Loss {
@@ -74,16 +76,16 @@ export function readKept(body: Buffer): KeptFrame | undefined {
   return { receivedAtMs: body.readDoubleLE(0), topic, frame: decoded.frame }
 }
 
-export function encodeNumbers({ origin, topic, from, count, onDemand }: Numbers): Buffer {
-  return encodeValue([origin, topic, from, count, onDemand])
+export function encodeNumbers({ origin, topic, from, count, onDemand, notDurable }: Numbers): Buffer {
+  return encodeValue([origin, topic, from, count, onDemand, notDurable])
 }
 
 export function readNumbers(body: Buffer): Numbers | undefined {
-  const [origin, topic, from, count, onDemand] = readArray(body)
+  const [origin, topic, from, count, onDemand, notDurable] = readArray(body)
   const numbers = { from: asCount(from), count: asCount(count) }
   if (typeof origin !== 'string' || typeof topic !== 'string' || !isTopic(topic)) return undefined
   if (numbers.from === undefined || numbers.count === undefined) return undefined
-  return { origin, topic, from: numbers.from, count: numbers.count, onDemand: onDemand === true }
+  return { origin, topic, from: numbers.from, count: numbers.count, onDemand: onDemand === true, notDurable: notDurable === true }
 }
 
 export function encodeLoss({ origin, topic, from, to, reason }: Loss): Buffer {

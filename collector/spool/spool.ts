@@ -56,8 +56,12 @@ export interface SpoolOptions {
 export interface SpoolEvents {
   /** More has been written, or given up. */
   written(): void
-  /** Records from `position` on could not be kept. They have positions, and nothing stands there. */
-  abandoned(position: number): void
+  /**
+   * Records from `position` on could not be kept. They have positions, and nothing stands there.
+   *
+   * @param durable - Those from here on are not known to be on the disk, and never will be.
+   */
+  abandoned(position: number, durable: number): void
 }
 
 export interface SpoolStatus {
@@ -120,6 +124,8 @@ export class Spool {
   written = 0
   /** … and behind everything the disk has. */
   durable = 0
+  /** What was appended before may not be there any more: the disk has failed since. Infinite while nothing is sure. */
+  trustedFrom = 0
   events: SpoolEvents = { written() {}, abandoned() {} }
   readonly #options: SpoolOptions
   readonly #id: string
@@ -140,6 +146,8 @@ export class Spool {
   #failure: Failure | undefined
   #failures = 0
   #isClosing = false
+  /** The books at the head of the last segment are those of when it was tried, not of when it worked. */
+  #areBooksOld = false
   #syncs = 0
   #syncLastMs = 0
   #syncMaxMs = 0
@@ -206,12 +214,12 @@ export class Spool {
     return bytes
   }
 
-  /** Whether {@link roll} is to be called before the next record: the segment is full, or there is none. */
+  /** Whether {@link roll} is to be called before the next record: the segment is full, or there is none, or its books are old. */
   needsRoll(nowMs: number): boolean {
     if (this.#isClosing) return false
     if (this.#failure !== undefined) return this.#pending.length === 0 && nowMs >= this.#failure.retryAtMs
     const last = this.#pending.at(-1)
-    return last === undefined || this.end - last.segment.position >= this.segmentBytes
+    return last === undefined || this.#areBooksOld || this.end - last.segment.position >= this.segmentBytes
   }
 
   /**
@@ -220,6 +228,10 @@ export class Spool {
    * @param state - The books as they are at this moment: everything that was appended, and nothing that was not.
    */
   roll(state: Buffer): void {
+    if (this.#failure === undefined && this.#areBooksOld) {
+      this.#areBooksOld = false
+      this.trustedFrom = this.end
+    }
     const before = this.#segments.at(-1)
     // A segment that never came to be may have had this position.
     if (before?.position === this.end) this.#skipTo(this.end + 1)
@@ -428,7 +440,7 @@ export class Spool {
     this.#failures += 1
     const delayMs = this.#failure === undefined ? spoolRetryMs.first : Math.min(2 * this.#failure.delayMs, spoolRetryMs.max)
     this.#failure = { message, delayMs, retryAtMs: performance.now() + delayMs }
-    const abandonedFrom = this.written
+    const [abandonedFrom, durable] = [this.written, this.durable]
     for (const { segment, blocks } of this.#pending) {
       for (const { block } of blocks) block.release()
       const { handle } = segment
@@ -439,7 +451,10 @@ export class Spool {
     this.#pending = []
     this.written = this.end
     this.durable = this.end
-    if (abandonedFrom < this.end) this.events.abandoned(abandonedFrom)
+    if (durable < this.end) this.events.abandoned(abandonedFrom, durable)
+    // Until it keeps again, what comes is not in it.
+    this.#areBooksOld = true
+    this.trustedFrom = Number.POSITIVE_INFINITY
     this.#letOn()
   }
 

@@ -43,7 +43,7 @@ function manifest(
 
 /** A disk that takes everything at once. */
 function commit(ledger: Ledger): void {
-  ledger.committed(ledger.takeCommits(), true)
+  ledger.committed(ledger.takeCommits())
 }
 
 /** What is new waits for every sink, as the intake books it. */
@@ -244,8 +244,9 @@ describe('what was received', () => {
     ledger.announce(origin, manifest({ [topic]: { lead: 0 } }), 0)
     ledger.receive(origin, topic, { seq: 0, count: 10 }, 0)
     commit(ledger)
-    ledger.receive(origin, topic, { seq: 10, count: 3 }, 0)
-    ledger.committed(ledger.takeCommits(), false)
+    const book = ledger.receive(origin, topic, { seq: 10, count: 3 }, 0)?.book
+    if (book !== undefined) book.unspooled += 3
+    commit(ledger)
     expect(ledger.takeAcknowledgements().map(({ kept }) => kept)).toEqual([13])
     expect(ledger.totals()).toMatchObject({ received: 13, spooled: 10, notDurable: 3, delivered: 13 })
   })
@@ -298,7 +299,7 @@ test('a commit that began before the first manifest acknowledges nothing of what
   ledger.receive(origin, topic, { seq: 10, count: 10 }, 0)
   const begun = ledger.takeCommits()
   ledger.announce(origin, manifest({ [topic]: { lead: 20 } }), 1)
-  ledger.committed(begun, true)
+  ledger.committed(begun)
   expect(ledger.takeAcknowledgements()).toEqual([])
   ledger.receive(origin, topic, { seq: 0, count: 10 }, 2)
   commit(ledger)
@@ -522,7 +523,11 @@ describe('the books add up', () => {
               }
             }
           } else if (it.how === 'stuck') ledger.postpone(ledger.takeCommits(), ledger.takeByes())
-          else ledger.committed(ledger.takeCommits(), it.how === 'spooled')
+          else {
+            const commits = ledger.takeCommits()
+            if (it.how === 'unspooled') for (const { book, received } of commits) book.unspooled = received - book.spooled - book.notDurable
+            ledger.committed(commits)
+          }
           checkBooks(ledger)
           for (const { reason, from, to } of ledger.takeLosses()) told[reason] = (told[reason] ?? 0) + to - from
           // Whoever listens has heard of each loss, once.
