@@ -42,6 +42,7 @@ export async function startSteady(
 export async function stopSteady(app: RunningProcess): Promise<number> {
   app.kill('SIGTERM')
   expect(await app.ended).toEqual({ code: 0, signal: null })
+  expect(app.stdout).toMatch(/logged \d+, left 0/)
   return Number(/logged (\d+)/.exec(app.stdout)?.[1])
 }
 

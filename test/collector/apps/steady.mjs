@@ -9,8 +9,10 @@ let n = 0
 const timer = setInterval(() => {
   for (let i = 0; i < Number(perTick); i += 1) log.info({ n: n++, pad: 'p'.repeat(Number(pad)) }, 'line')
 }, 5)
-process.once('SIGTERM', () => {
+process.once('SIGTERM', async () => {
   clearInterval(timer)
-  console.log(`logged ${n}`)
+  // The collector may be about to come back; a process that merely ends waits for it no longer than 150 ms.
+  const { left } = await stream.close(20_000)
+  console.log(`logged ${n}, left ${left}`)
 })
 console.log('ready')
