@@ -51,6 +51,8 @@ export interface CollectorAddresses {
 const drainStepMs = 20
 /** The spool's own end is given this much when the deadline has passed. */
 const lastStepMs = 500
+/** An answer that is awaited waits this long for the sinks. Applications wait for theirs for 100 ms at their end. */
+const hurryMs = 40
 const tickEveryMs = holeGraceMs / 5
 /** Acknowledged at once after this much: agents hold 8 MiB, and what is acknowledged early is memory they use again. */
 const commitBytes = 1_048_576
@@ -95,6 +97,8 @@ export class Collector {
   #commitTimer: NodeJS.Timeout | undefined
   #commitsSoon = false
   #commitsAgain = false
+  /** Somebody waits for the next answer. */
+  #isAwaited = false
   #committing: Promise<void> | undefined
   #tickTimer: NodeJS.Timeout | undefined
   #beaconTimer: NodeJS.Timeout | undefined
@@ -214,7 +218,9 @@ export class Collector {
   #announce(topic: Topic, frame: DecodedFrame, parts: Parts): void {
     const manifest = readManifest(frame.body)
     if (manifest === undefined) return this.#ingest.fault('manifest')
-    this.#commitLater(this.#openBooks.intake.announce(frame, manifest))
+    const isUrgent = this.#openBooks.intake.announce(frame, manifest)
+    this.#isAwaited ||= isUrgent
+    this.#commitLater(isUrgent)
     // Without them a tail could not know that the end of a burst did not reach it.
     this.#tail.publish(topic, parts.topic, parts.frame)
     if (manifest.final) this.#farewells.add(frame.origin, { topic, topicBytes: parts.topic, frame: parts.frame }, performance.now())
@@ -258,9 +264,11 @@ export class Collector {
       this.#commitsAgain = true
       return
     }
+    const isAwaited = this.#isAwaited
     this.#commitsSoon = false
     this.#commitsAgain = false
-    this.#committing = this.#openBooks.intake.commit().then((isAllKept) => {
+    this.#isAwaited = false
+    this.#committing = this.#openBooks.intake.commit(isAwaited).then((isAllKept) => {
       this.#committing = undefined
       if (!this.#isClosing && (this.#commitsAgain || !isAllKept)) this.#commitLater(false)
     })
@@ -409,6 +417,9 @@ async function openBooks(
     runners,
     control,
     state,
+    async hurrySinks() {
+      await Promise.race([Promise.all(runners.map((runner) => runner.hurry())), after(hurryMs)])
+    },
     lost: ({ origin, topic, from, to, reason }) => gaveUp(origin.origin, topic, reason, to - from),
     nowMs: () => performance.now(),
     wallClockMs: () => Date.now(),

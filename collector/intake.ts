@@ -36,6 +36,8 @@ export interface IntakePorts {
   }
   /** The books as they are now, for the head of a segment, without what is kept nowhere. */
   state(unkept: ReadonlyMap<TopicBook, readonly Range[]>): Buffer
+  /** Has the sinks write what they were given; resolves when they have, or after a few moments. Never rejects. */
+  hurrySinks(): Promise<void>
   /** Told of everything that is booked as lost. */
   lost(loss: BookedLoss): void
   nowMs(): number
@@ -232,15 +234,17 @@ export class Intake {
    * Makes durable what has come, and tells its origins. What cannot be made durable counts as kept once every sink has
    * it; until then nothing behind it is acknowledged.
    *
+   * @param isAwaited - Somebody waits for the answer, and may then look for the lines: the sinks get a moment to write them.
    * @returns Whether everything is kept.
    */
-  async commit(): Promise<boolean> {
+  async commit(isAwaited = false): Promise<boolean> {
     const { ledger, spool, control } = this.#ports
     const commits = ledger.takeCommits()
     const byes = ledger.takeByes()
     this.uncommittedBytes = 0
     this.#settle(false)
     await spool.sync()
+    if (isAwaited || byes.length > 0) await this.#ports.hurrySinks()
     const undurable = this.#undurable.findIndex(({ entry }) => entry.end > spool.durable)
     this.#undurable = undurable === -1 ? [] : this.#undurable.slice(undurable)
     const held = new Map<TopicBook, { from: number; records: number }>()

@@ -299,6 +299,12 @@ export class SinkRunner {
     book.expired += count
   }
 
+  /** Has the sink write what it holds, as far as it can now. */
+  async hurry(): Promise<void> {
+    this.pump()
+    await this.sink.flush()
+  }
+
   /** Writes down how far the sink is. */
   checkpoint(): Promise<void> {
     const files = this.sink.takeMoved()

@@ -272,6 +272,10 @@ export class FileSink implements KeepingSink {
     }
   }
 
+  async flush(): Promise<void> {
+    await Promise.all([...this.#dirty].map((file) => this.#flushFile(file)))
+  }
+
   // ── places ──
 
   takeMoved(): SinkPlace['files'] {
@@ -332,7 +336,7 @@ export class FileSink implements KeepingSink {
     const deadline = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, deadlineMs)
     })
-    await Promise.race([Promise.all([...this.#dirty].map((file) => this.#flushFile(file))), deadline])
+    await Promise.race([this.flush(), deadline])
     clearTimeout(timer)
     for (const file of this.#files.values()) if (!file.isWriting) await file.close()
   }

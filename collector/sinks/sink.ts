@@ -81,6 +81,8 @@ export interface KeepingSink extends Sink {
   hasMissed(entry: Pick<Entry, 'position' | 'topic' | 'receivedAtMs'>): boolean
   /** What is before `end` is gone from the spool. */
   forgetBefore(end: number): void
+  /** Tries to write everything it holds. Resolves when that has been tried; never rejects. */
+  flush(): Promise<void>
   /** Places of files that moved since the last call. */
   takeMoved(): SinkPlace['files']
   /** Makes durable what was written. Returns once the disk has it; throws when it has not. */

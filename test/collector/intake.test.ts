@@ -59,6 +59,7 @@ function newIntake() {
       },
     },
     state: (unkept) => encodeState(ledgerState(ledger, ['files'], unkept)),
+    hurrySinks: async () => undefined,
     lost: () => undefined,
     nowMs: () => 0,
     wallClockMs: () => 0,

@@ -46,9 +46,9 @@ export async function stopSteady(app: RunningProcess): Promise<number> {
   return Number(/logged (\d+)/.exec(app.stdout)?.[1])
 }
 
-export const upTo = (count: number): number[] => Array.from({ length: count }, (_, n) => n)
+const upTo = (count: number): number[] => Array.from({ length: count }, (_, n) => n)
 /** Numbers of kept lines; a line that is torn is no JSON and throws. */
-export const numbersOf = (lines: readonly string[]): number[] => lines.map((line) => (JSON.parse(line) as { n: number }).n)
+const numbersOf = (lines: readonly string[]): number[] => lines.map((line) => (JSON.parse(line) as { n: number }).n)
 
 /** What is missing of `[0, count)` in the lines, and what is there twice. */
 export function missingAndTwice(lines: readonly string[], count: number): { readonly missing: string; readonly twice: string } {
@@ -72,7 +72,7 @@ function ranges(numbers: readonly number[]): string {
   return parts.map(([from, to]) => (from === to ? `${from}` : `${from}-${to}`)).join(' ')
 }
 
-export function expectBooksAddUp({ totals, origins }: CollectorStatus): void {
+function expectBooksAddUp({ totals, origins }: CollectorStatus): void {
   for (const books of [totals, ...origins.flatMap(({ topics }) => Object.values(topics))]) {
     const lost = Object.values(books.lost).reduce((sum, records) => sum + records, 0)
     const { accepted, delivered, expired, rejected, inFlight, received, spooled, notDurable, pending } = books

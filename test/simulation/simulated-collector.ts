@@ -4,7 +4,7 @@
  * the next run begins with that.
  */
 
-import { Intake } from '../../collector/intake.ts'
+import { Intake, type IntakePorts } from '../../collector/intake.ts'
 import { type Ask, Ledger, type OriginBook, type TopicBook } from '../../collector/ledger.ts'
 import { ledgerState } from '../../collector/ledger-state.ts'
 import { LossReport } from '../../collector/loss-report.ts'
@@ -169,7 +169,8 @@ export class CollectorRun implements Host {
       newLedger: () => new Ledger(wanted, sinks.length),
       nowMs: time.nowMs,
     })
-    const state = () => encodeState({ ...ledgerState(ledger, [this.sink.name]), losses: losses.state() })
+    const state: IntakePorts['state'] = (unkept) =>
+      encodeState({ ...ledgerState(ledger, [this.sink.name], unkept), losses: losses.state() })
     const intake = new Intake({
       ledger,
       spool: this.#spool,
@@ -183,17 +184,17 @@ export class CollectorRun implements Host {
       lost: ({ origin, topic, from, to, reason }) => {
         losses.booked({ origin: origin.origin, service: null, topic, reason, records: to - from, atMs: time.nowMs })
       },
+      hurrySinks: async () => undefined,
       nowMs: () => time.nowMs,
       wallClockMs: () => Math.trunc(time.nowMs),
     })
     this.#spool.events = {
       written: () => {
-        intake.spoolWritten()
         this.sink.pump()
       },
-      abandoned: (position) => void intake.spoolAbandoned(position),
+      abandoned: (position, durable) => void intake.spoolAbandoned(position, durable),
     }
-    if (this.#spool.needsRoll(time.nowMs)) this.#spool.roll(state())
+    if (this.#spool.needsRoll(time.nowMs)) this.#spool.roll(state(new Map()))
     const [position = 0] = positions
     this.sink.takeUp(this.#place.disk.records.filter((record) => record.position >= position))
     this.#books = { ledger, intake, listener: network.listen(addresses, this) }

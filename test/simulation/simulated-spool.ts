@@ -33,7 +33,7 @@ export class SimulatedDisk {
 
 export interface SpoolEvents {
   written(): void
-  abandoned(position: number): void
+  abandoned(position: number, durable: number): void
 }
 
 const noEvents: SpoolEvents = { written: () => undefined, abandoned: () => undefined }
@@ -135,8 +135,9 @@ export class SimulatedSpool implements IntakeSpool {
     this.#unwritten = []
     this.#segmentFrom = undefined
     this.written = this.end
+    const { durable } = this.#disk
     this.#disk.durable = this.end
-    this.events.abandoned(from)
+    this.events.abandoned(from, durable)
     this.#letOn()
   }
 

@@ -4,8 +4,8 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { root, tempDir } from './processes.ts'
 
-export type FaultyCall = 'write' | 'sync' | 'open'
-export type Fault = 'EIO' | 'ENOSPC' | 'EROFS' | 'hang'
+type FaultyCall = 'write' | 'sync' | 'open'
+type Fault = 'EIO' | 'ENOSPC' | 'EROFS' | 'hang'
 
 export interface FaultyDisk extends AsyncDisposable {
   /** What a process is started with for its calls to be faulty. */
