@@ -21,8 +21,8 @@ import { Farewells } from './farewells.ts'
 import { type FolderLock, lockFolder } from './folder-lock.ts'
 import { HttpServer } from './http-server.ts'
 import { Ingest } from './ingest.ts'
-import { Intake, type Parts } from './intake.ts'
-import { Ledger, type TopicBook } from './ledger.ts'
+import { Intake, type IntakePorts, type Parts } from './intake.ts'
+import { Ledger, type SinkBook, type TopicBook } from './ledger.ts'
 import { ledgerState } from './ledger-state.ts'
 import { type GivenUpReason, LossReport } from './loss-report.ts'
 import { metricsText, processGauges } from './metrics.ts'
@@ -358,7 +358,7 @@ export class Collector {
 }
 
 /** What is kept in the collector's folder, and what keeps it. */
-interface Books {
+export interface Books {
   readonly lock: FolderLock
   readonly spool: Spool
   readonly ledger: Ledger
@@ -371,18 +371,19 @@ interface Books {
   close(): Promise<void>
 }
 
-async function openBooks(
-  config: CollectorConfig,
+/** Takes up what an earlier run left in the spool, and what the sinks do with it goes on. */
+export async function openBooks(
+  config: Pick<CollectorConfig, 'subscribe' | 'spool' | 'onTrouble'>,
   lock: FolderLock,
   sinks: readonly KeepingSink[],
-  control: ControlPublisher,
+  control: IntakePorts['control'],
   onMoved: () => void,
 ): Promise<Books> {
   const wanted = compilePatterns(config.subscribe)
   const spool = await Spool.open({ dir: config.spool.dir, bytesMax: config.spool.bytesMax, onTrouble: config.onTrouble })
   const losses = new LossReport()
   const services = new ServiceCounters()
-  const { ledger, positions } = await recover({
+  const { ledger, positions, isDamaged } = await recover({
     spool,
     sinks,
     losses,
@@ -409,6 +410,7 @@ async function openBooks(
         note,
         moved: onMoved,
         expired: (origin, topic, records) => gaveUp(origin, topic, 'expired', records),
+        books: () => sinkBooks(ledger, i),
       }),
   )
   const intake = new Intake({
@@ -436,7 +438,7 @@ async function openBooks(
   }
   if (spool.needsRoll(performance.now())) spool.roll(state(new Map()))
   // Places of an earlier run are about to be read from: they are there again should this one be killed at once.
-  for (const [i, runner] of runners.entries()) runner.start(positions[i] ?? spool.oldest)
+  for (const [i, runner] of runners.entries()) runner.start(positions[i] ?? spool.oldest, isDamaged)
   return {
     lock,
     spool,
@@ -450,6 +452,15 @@ async function openBooks(
       for (const runner of runners) await runner.close()
       await spool.close()
     },
+  }
+}
+
+function* sinkBooks(ledger: Ledger, index: number): Generator<{ readonly origin: string; readonly topic: Topic; readonly book: SinkBook }> {
+  for (const { origin, topics } of ledger.origins.values()) {
+    for (const [topic, { sinks }] of topics) {
+      const book = sinks[index]
+      if (book !== undefined) yield { origin, topic, book }
+    }
   }
 }
 

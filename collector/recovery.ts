@@ -5,7 +5,7 @@
  * it is missing again and is asked for. A sink goes on at the place it wrote down last.
  */
 import type { Topic } from '../wire/topic.ts'
-import type { Ledger } from './ledger.ts'
+import type { Ledger, TopicBook } from './ledger.ts'
 import { restoreLedger } from './ledger-state.ts'
 import type { LossReport } from './loss-report.ts'
 import type { KeepingSink } from './sinks/sink.ts'
@@ -17,6 +17,16 @@ export interface Recovered {
   readonly ledger: Ledger
   /** Where each sink goes on, in the order they were given. */
   readonly positions: readonly number[]
+  /** Something that was received cannot be read any more. Its sinks have it among what is pending. */
+  readonly isDamaged: boolean
+}
+
+/** Records of a topic that were received before `position`, and are not there. */
+interface Gap {
+  readonly position: number
+  readonly origin: string
+  readonly topic: Topic
+  readonly records: number
 }
 
 export interface RecoveryOptions {
@@ -34,14 +44,22 @@ export async function recover({ spool, sinks, losses, newLedger, nowMs }: Recove
   let ledger = newLedger()
   let lastGood = spool.oldest
   let lastDamage = -1
+  let hasBooks = false
+  let damageSinceState: number | undefined
+  const gaps: Gap[] = []
   for (let at = spool.oldest; at < spool.end; ) {
     const { records, next, damagedBytes } = await spool.read(at)
     for (const record of records) {
       if (record.type === recordTypes.state) {
         const state = readState(record.body)
         if (state === undefined) continue
+        const replayed = hasBooks ? ledger : undefined
         ledger = newLedger()
         restoreLedger(ledger, state, names, nowMs)
+        // What these books have more than what came since the last ones was damaged, or deleted with its segment.
+        if (replayed !== undefined) gaps.push(...gapsBetween(replayed, ledger, damageSinceState ?? record.position))
+        hasBooks = true
+        damageSinceState = undefined
         losses.restore(state['losses'])
       } else if (record.type === recordTypes.sink) {
         const place = readSinkPlace(record.body)
@@ -50,6 +68,7 @@ export async function recover({ spool, sinks, losses, newLedger, nowMs }: Recove
       lastGood = record.end
     }
     if (damagedBytes > 0) lastDamage = next
+    if (damagedBytes > 0) damageSinceState = next
     at = Math.max(at + 1, next)
   }
   await spool.cutTail(lastGood)
@@ -64,7 +83,27 @@ export async function recover({ spool, sinks, losses, newLedger, nowMs }: Recove
   }
   ledger.isDamaged = lastDamage > Math.min(...positions)
   await countPending(spool, sinks, positions, ledger)
-  return { ledger, positions }
+  const missed = gaps.filter(({ position }) => position > Math.min(...positions))
+  for (const { position, origin, topic, records } of missed) {
+    for (const [i, book] of ledger.origins.get(origin)?.topics.get(topic)?.sinks.entries() ?? []) {
+      if (position > (positions[i] ?? 0) && sinks[i]?.patterns.matches(topic)) book.pending += records
+    }
+  }
+  return { ledger, positions, isDamaged: missed.length > 0 }
+}
+
+function* gapsBetween(replayed: Ledger, stated: Ledger, position: number): Generator<Gap> {
+  for (const { origin, topics } of stated.origins.values()) {
+    for (const [topic, book] of topics) {
+      const before = replayed.origins.get(origin)?.topics.get(topic)
+      const records = spoolableRecords(book) - (before === undefined ? 0 : spoolableRecords(before))
+      if (book.isWanted && records > 0) yield { position, origin, topic, records }
+    }
+  }
+}
+
+function spoolableRecords({ ledger, onDemand, notDurable }: TopicBook): number {
+  return ledger.received - onDemand - notDurable
 }
 
 function replay(ledger: Ledger, record: SpoolRecord, nowMs: number): void {

@@ -28,6 +28,8 @@ export interface SinkRunnerOptions {
   moved(): void
   /** Records it will never get. */
   expired(origin: string, topic: Topic, records: number): void
+  /** All its numbers. */
+  books(): Iterable<{ readonly origin: string; readonly topic: Topic; readonly book: SinkBook }>
 }
 
 export interface QueuedEntry extends Entry {
@@ -61,6 +63,8 @@ export class SinkRunner {
   #isBehind = false
   #reading: Promise<void> | undefined
   #checkpointedAt = -1
+  /** Some of what it had to read was damaged or gone. */
+  #hasMissedRecords = false
   #isClosed = false
 
   constructor(options: SinkRunnerOptions) {
@@ -75,9 +79,14 @@ export class SinkRunner {
     }
   }
 
-  /** Goes on where an earlier run was. */
-  start(position: number): void {
+  /**
+   * Goes on where an earlier run was.
+   *
+   * @param isDamaged - Not everything that its books say is pending can be read.
+   */
+  start(position: number, isDamaged: boolean): void {
     this.#readAt = position
+    this.#hasMissedRecords = isDamaged
     this.#isBehind = position < this.#spool.end
     this.pump()
   }
@@ -165,6 +174,16 @@ export class SinkRunner {
     }
     // What else is in the spool is not for this sink.
     if (this.#queue.length === 0) this.#readAt = Math.max(this.#readAt, this.#spool.written)
+    if (this.#hasMissedRecords) this.#giveUpMissed()
+  }
+
+  /** With everything done that there is, what is pending all the same was in what could not be read. */
+  #giveUpMissed(): void {
+    if (this.#queue.length > 0 || Number.isFinite(this.sink.lowest)) return
+    this.#hasMissedRecords = false
+    // Written down first: whoever finds the damage after a restart is to see that it has been counted.
+    this.checkpoint().catch(() => undefined)
+    for (const { origin, topic, book } of this.#options.books()) if (book.pending > 0) this.#expire(origin, topic, book.pending)
   }
 
   async #readSpool(): Promise<void> {
@@ -192,7 +211,8 @@ export class SinkRunner {
       return false
     }
     if (this.#readAt >= this.#spool.written) return false
-    const { records, next } = await this.#spool.read(this.#readAt)
+    const { records, next, damagedBytes } = await this.#spool.read(this.#readAt)
+    if (damagedBytes > 0) this.#hasMissedRecords = true
     for (const record of records) {
       // What follows waits in memory. It may have been written, and so read, meanwhile.
       if (record.position >= (this.#joinAt ?? Number.POSITIVE_INFINITY)) break
@@ -212,7 +232,8 @@ export class SinkRunner {
   async #readMissed(from: number): Promise<boolean> {
     this.sink.beginMissed()
     for (let at = from; at < this.#readAt && !this.#isClosed; ) {
-      const { records, next } = await this.#spool.read(at)
+      const { records, next, damagedBytes } = await this.#spool.read(at)
+      if (damagedBytes > 0) this.#hasMissedRecords = true
       for (const record of records) {
         if (record.position >= this.#readAt) break
         const entry = this.#entryOf(record)
@@ -273,9 +294,11 @@ export class SinkRunner {
 
   /** A segment has to go although this sink is not done with it: counts what it will never get. */
   async expire(segment: { readonly position: number; readonly end: number }): Promise<void> {
-    const readFrom = this.#isBehind ? this.#readAt : Number.POSITIVE_INFINITY
     for (let at = Math.max(segment.position, Math.min(this.lowest, segment.end)); at < segment.end; ) {
-      const { records, next } = await this.#spool.read(at)
+      const { records, next, damagedBytes } = await this.#spool.read(at)
+      if (damagedBytes > 0) this.#hasMissedRecords = true
+      // It may have read on meanwhile, and goes on reading behind what is given up here.
+      const readFrom = this.#isBehind ? this.#readAt : Number.POSITIVE_INFINITY
       for (const record of records) {
         const kept = record.position < segment.end ? this.#keptOf(record) : undefined
         if (kept === undefined) continue
@@ -284,10 +307,10 @@ export class SinkRunner {
           this.#expire(frame.origin, topic, frame.count)
         }
       }
-      at = Math.max(at + 1, next)
+      at = Math.min(Math.max(at + 1, next), segment.end)
+      if (this.#isBehind) this.#readAt = Math.max(this.#readAt, at)
+      this.sink.forgetBefore(at)
     }
-    if (this.#isBehind) this.#readAt = Math.max(this.#readAt, segment.end)
-    this.sink.forgetBefore(segment.end)
   }
 
   #expire(origin: string, topic: Topic, count: number): void {
