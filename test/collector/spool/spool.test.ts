@@ -16,6 +16,7 @@ import { afterEach, describe, expect, test, vi } from 'vitest'
 import { recordBytes, recordTypes, segmentHeadBytes } from '../../../collector/spool/spool-record.ts'
 import { spoolSegmentBytes } from '../../../wire/limits.ts'
 import { tempDir } from '../../support/processes.ts'
+import { anySeed, SeededRandom } from '../../support/seeded-random.ts'
 import { until } from '../../support/until.ts'
 import { fileHandlePrototype, openSpool, readAll, type SpoolInTest, textsOf } from './spool-in-test.ts'
 
@@ -182,9 +183,9 @@ describe('after a restart', () => {
   })
 
   test('bits flipped anywhere cost what they are in, are counted, and never end anything: 1,000 times', async () => {
-    const seed = Number(process.env['SPILLWAY_TEST_SEED'] ?? Math.floor(Math.random() * 2 ** 31))
+    const seed = Number(process.env['SPILLWAY_TEST_SEED'] ?? anySeed())
     console.log(`seed ${seed}`)
-    const random = randomFrom(seed)
+    const random = new SeededRandom(seed)
     await using dir = await tempDir()
     const texts = upTo(40).map((n) => `record ${n} ${'r'.repeat((n * 31) % 300)}`)
     await using first = await openSpool(join(dir.path, 'whole'))
@@ -197,8 +198,8 @@ describe('after a restart', () => {
     let lost = 0
     for (const run of upTo(1_000)) {
       const flipped = Buffer.from(bytes)
-      const touched = upTo(1 + Math.floor(random() * 3)).map(() => Math.floor(random() * bytes.length))
-      for (const at of touched) flipped[at] = (flipped[at] ?? 0) ^ (1 << Math.floor(random() * 8))
+      const touched = upTo(1 + Math.floor(random.next() * 3)).map(() => Math.floor(random.next() * bytes.length))
+      for (const at of touched) flipped[at] = (flipped[at] ?? 0) ^ (1 << Math.floor(random.next() * 8))
       writeFileSync(path, flipped)
       await using it = await openSpool(join(dir.path, 'flipped'))
       const isTouched = (i: number) =>
@@ -466,15 +467,15 @@ describe('a disk that fails', () => {
   })
 
   test('for a while, again and again, under load: every record is read once or was given back', async () => {
-    const seed = Number(process.env['SPILLWAY_TEST_SEED'] ?? Math.floor(Math.random() * 2 ** 31))
+    const seed = Number(process.env['SPILLWAY_TEST_SEED'] ?? anySeed())
     console.log(`seed ${seed}`)
-    const random = randomFrom(seed)
+    const random = new SeededRandom(seed)
     await using dir = await tempDir()
     await using it = await openSpool(dir.path)
     const prototype = await fileHandlePrototype()
     const [writev, datasync] = [prototype.writev, prototype.datasync]
     let isBad = false
-    const fail = () => isBad && random() < 0.5
+    const fail = () => isBad && random.next() < 0.5
     const broken = () => Promise.reject(Object.assign(new Error('EIO: i/o error'), { code: 'EIO' }))
     vi.spyOn(prototype, 'writev').mockImplementation(function (this: typeof prototype, buffers, position) {
       return fail() ? broken() : writev.call(this, buffers, position)
@@ -496,9 +497,9 @@ describe('a disk that fails', () => {
         faults += 1
         isBad = false
       } else if (!isBad && !it.spool.isFailing && n % 200 === 0) isBad = true
-      const place = it.append(`${n} ${'w'.repeat(Math.floor(random() * 20_000))}`)
+      const place = it.append(`${n} ${'w'.repeat(Math.floor(random.next() * 20_000))}`)
       if (place !== undefined) places.set(place.position, `${n}`)
-      if (random() < 0.2) void it.spool.sync()
+      if (random.next() < 0.2) void it.spool.sync()
       await new Promise(setImmediate)
     }
     isBad = false
@@ -534,14 +535,3 @@ test('closed, it holds no file open and leaves no timer that opens one', async (
   })
   expect(open).toEqual([])
 })
-
-/** mulberry32. */
-function randomFrom(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let t = Math.imul(state ^ (state >>> 15), 1 | state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296
-  }
-}
