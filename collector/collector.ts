@@ -372,7 +372,7 @@ export interface Books {
 }
 
 /** Takes up what an earlier run left in the spool, and what the sinks do with it goes on. */
-export async function openBooks(
+async function openBooks(
   config: Pick<CollectorConfig, 'subscribe' | 'spool' | 'onTrouble'>,
   lock: FolderLock,
   sinks: readonly KeepingSink[],

@@ -46,9 +46,9 @@ export async function stopSteady(app: RunningProcess): Promise<number> {
   return Number(/logged (\d+)/.exec(app.stdout)?.[1])
 }
 
-const upTo = (count: number): number[] => Array.from({ length: count }, (_, n) => n)
+export const upTo = (count: number): number[] => Array.from({ length: count }, (_, n) => n)
 /** Numbers of kept lines; a line that is torn is no JSON and throws. */
-const numbersOf = (lines: readonly string[]): number[] => lines.map((line) => (JSON.parse(line) as { n: number }).n)
+export const numbersOf = (lines: readonly string[]): number[] => lines.map((line) => (JSON.parse(line) as { n: number }).n)
 
 /** What is missing of `[0, count)` in the lines, and what is there twice. */
 export function missingAndTwice(lines: readonly string[], count: number): { readonly missing: string; readonly twice: string } {
