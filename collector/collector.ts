@@ -338,6 +338,8 @@ export class Collector {
     if (books !== undefined) {
       await Promise.race([this.#drain(books, startedAtMs + deadlineMs), after(deadlineMs)])
       const leftMs = Math.max(0, deadlineMs - (performance.now() - startedAtMs))
+      // Whoever still reads from the spool must not write into a sink that is closed.
+      await Promise.race([Promise.all(books.runners.map((runner) => runner.close())), after(lastStepMs)])
       await Promise.all([...this.#keepingSinks, ...this.#passingSinks].map((sink) => sink.close(leftMs)))
       await Promise.race([books.close(), after(Math.max(lastStepMs, leftMs))])
     }

@@ -117,18 +117,21 @@ export class Intake {
       return part
     }
     const place = part.frame && spool.append(recordTypes.frame, encodeKeptHead(receivedAtMs, parts.topic), part.frame)
-    place?.block.hold()
+    // One quiet file that cannot be written would hold a block for every line that waits for it.
+    const block = place?.block.isScarce ? undefined : place?.block
+    block?.hold()
+    const kept = place === undefined ? lines : copied(place.rest, lines, isWhole ? parts.frame : undefined)
     const entry: QueuedEntry = {
       position: place?.position ?? spool.end,
       end: place?.end ?? spool.end,
       isSpooled: place !== undefined,
       topic: book.topic,
       origin: frame.origin,
-      lines: place === undefined ? lines : copied(place.rest, lines, isWhole ? parts.frame : undefined),
+      lines: place !== undefined && block === undefined ? Buffer.from(kept) : kept,
       count,
       receivedAtMs,
       holders: taking.length,
-      block: place?.block,
+      block,
     }
     if (entry.isSpooled) this.#undurable.push({ book, range, entry })
     else this.#isUnspooled({ book, range, entry })

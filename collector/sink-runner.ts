@@ -61,6 +61,8 @@ export class SinkRunner {
   /** While it reads from the spool: where the queue goes on; undefined while the queue holds nothing either. */
   #joinAt: number | undefined
   #isBehind = false
+  /** What is before it is gone from the spool. */
+  #expiredTo = 0
   #reading: Promise<void> | undefined
   #checkpointedAt = -1
   /** Some of what it had to read was damaged or gone. */
@@ -130,7 +132,11 @@ export class SinkRunner {
   /** Takes what has just been received, in the order of the spool. Never waits. */
   offer(entry: QueuedEntry): void {
     if (this.#isBehind) {
-      if (this.#joinAt === undefined) return letGo(entry)
+      if (this.#joinAt === undefined) {
+        // What is not in the spool will not be read from there.
+        if (!entry.isSpooled) this.#expire(entry.origin, entry.topic, entry.count)
+        return letGo(entry)
+      }
     } else if (this.#queue.length === 0 && entry.end <= this.#spool.written && !this.sink.isFull) {
       this.#give(entry)
       return
@@ -143,9 +149,10 @@ export class SinkRunner {
   /** What waits in memory is in the spool too, or will be; the sink takes it from there when it gets to it. */
   #fallBehind(): void {
     for (const entry of this.#queue) {
-      if (!entry.isSpooled) this.#expire(entry.origin, entry.topic, entry.count)
+      if (!entry.isSpooled || entry.position < this.#expiredTo) this.#expire(entry.origin, entry.topic, entry.count)
       letGo(entry)
     }
+    this.#readAt = Math.max(this.#readAt, this.#expiredTo)
     this.#isBehind = true
     this.#joinAt = undefined
     this.#queue.clear()
@@ -187,6 +194,8 @@ export class SinkRunner {
   }
 
   async #readSpool(): Promise<void> {
+    // So that the caller has put this where `finally` takes it away.
+    await undefined
     try {
       while (!this.#isClosed) {
         const missedFrom = this.sink.missedFrom
@@ -299,16 +308,22 @@ export class SinkRunner {
       if (damagedBytes > 0) this.#hasMissedRecords = true
       // It may have read on meanwhile, and goes on reading behind what is given up here.
       const readFrom = this.#isBehind ? this.#readAt : Number.POSITIVE_INFINITY
+      // What waits in memory behind it is given all the same.
+      const readTo = this.#joinAt ?? Number.POSITIVE_INFINITY
       for (const record of records) {
         const kept = record.position < segment.end ? this.#keptOf(record) : undefined
         if (kept === undefined) continue
         const { topic, frame, receivedAtMs } = kept
-        if (record.position >= readFrom || this.sink.hasMissed({ position: record.position, topic, receivedAtMs })) {
+        if (
+          (record.position >= readFrom && record.position < readTo) ||
+          this.sink.hasMissed({ position: record.position, topic, receivedAtMs })
+        ) {
           this.#expire(frame.origin, topic, frame.count)
         }
       }
       at = Math.min(Math.max(at + 1, next), segment.end)
-      if (this.#isBehind) this.#readAt = Math.max(this.#readAt, at)
+      if (this.#isBehind) this.#readAt = Math.max(this.#readAt, Math.min(at, readTo))
+      this.#expiredTo = Math.max(this.#expiredTo, at)
       this.sink.forgetBefore(at)
     }
   }

@@ -280,3 +280,5 @@ export const statusBytesMax = 33_554_432
 
 /** Last words that are repeated for live tails: those of ten thousand applications of a few topics. */
 export const farewellBytesMax = 8_388_608
+/** Blocks in use, of one MiB each. Beyond it entries get memory of their own. */
+export const spoolBlocksOutMax = 48

@@ -14,8 +14,8 @@ const retryFirstMs = 100
 const retryMaxMs = 5_000
 /** A timer may come a little before its time by the other clock. */
 const timerEarlyMs = 2
-/** Files written at the same time. Node's pool has four threads; a few more keep them busy. */
-const writersMax = 8
+/** Files written at the same time. Node's pool has four threads; a disk that hangs must leave some to the spool. */
+const writersMax = 2
 /** What one file that cannot be written may hold back, so that it does not use up what the others need. */
 const failingPendingBytesMax = sinkPendingBytesMax / 8
 

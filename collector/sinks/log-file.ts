@@ -190,6 +190,7 @@ export class LogFile {
     }
     if (passed > 0) {
       this.hasMoved = true
+      this.#isUnsynced = true
       this.#settle(passed)
     }
     return passed

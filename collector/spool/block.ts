@@ -6,7 +6,7 @@
  * collections free it: under load they were half of the collector's time. Copied, it dies at once, and blocks are
  * used again while the processor still has them in its cache.
  */
-import { spoolBlocksMax, spoolWriteBytes } from '../../wire/limits.ts'
+import { spoolBlocksMax, spoolBlocksOutMax, spoolWriteBytes } from '../../wire/limits.ts'
 
 export class Block {
   readonly bytes: Buffer
@@ -18,6 +18,11 @@ export class Block {
   constructor(pool: BlockPool, bytes: Buffer) {
     this.#pool = pool
     this.bytes = bytes
+  }
+
+  /** So many blocks are in use that what stays longer had better be copied out of them: a few bytes hold a whole one. */
+  get isScarce(): boolean {
+    return this.#pool.outstanding > spoolBlocksOutMax
   }
 
   /** Somebody needs what stands in it. To be followed by one {@link release}. */
@@ -33,15 +38,19 @@ export class Block {
 }
 
 export class BlockPool {
+  /** Blocks that somebody holds. */
+  outstanding = 0
   readonly #free: Buffer[] = []
 
   /** A block for at least `bytes` bytes, held once. */
   take(bytes: number): Block {
+    this.outstanding += 1
     const memory = bytes <= spoolWriteBytes ? this.#free.pop() : undefined
     return new Block(this, memory ?? Buffer.allocUnsafeSlow(Math.max(bytes, spoolWriteBytes)))
   }
 
   put(memory: Buffer): void {
+    this.outstanding -= 1
     if (memory.length === spoolWriteBytes && this.#free.length < spoolBlocksMax) this.#free.push(memory)
   }
 }

@@ -93,6 +93,8 @@ interface Pending {
   readonly segment: Segment
   /** Not written yet, in order. */
   blocks: Waiting[]
+  /** Position behind the books at its head: large books must not make every record begin a segment. */
+  firstEnd: number
 }
 
 /** Bytes of a block that are not written yet. */
@@ -219,7 +221,7 @@ export class Spool {
     if (this.#isClosing) return false
     if (this.#failure !== undefined) return this.#pending.length === 0 && nowMs >= this.#failure.retryAtMs
     const last = this.#pending.at(-1)
-    return last === undefined || this.#areBooksOld || this.end - last.segment.position >= this.segmentBytes
+    return last === undefined || this.#areBooksOld || this.end - last.firstEnd >= this.segmentBytes
   }
 
   /**
@@ -243,8 +245,9 @@ export class Spool {
       isMade: false,
     }
     this.#segments.push(segment)
-    this.#pending.push({ segment, blocks: [] })
-    this.#append(recordTypes.state, state, undefined)
+    const pending: Pending = { segment, blocks: [], firstEnd: this.end }
+    this.#pending.push(pending)
+    pending.firstEnd = this.#append(recordTypes.state, state, undefined).end
   }
 
   #skipTo(position: number): void {
@@ -542,9 +545,18 @@ export class Spool {
   /** Cuts a segment that ends in damage, as a process killed amid a write leaves it. `position` is behind its last whole record. */
   async cutTail(position: number): Promise<void> {
     const segment = this.#segments.at(-1)
-    if (segment === undefined || this.#pending.length > 0 || position < segment.position) return
-    segment.bytes = position - segment.position
-    await truncate(segment.path, segmentHeadBytes + segment.bytes).catch(() => undefined)
+    if (segment === undefined || this.#pending.length > 0) return
+    if (position >= segment.position) {
+      segment.bytes = position - segment.position
+      await truncate(segment.path, segmentHeadBytes + segment.bytes).catch(() => undefined)
+    }
+    // A process that was killed has left it to the kernel, and what stands in it is about to be acknowledged.
+    try {
+      const handle = await open(segment.path, constants.O_RDWR | constants.O_NOFOLLOW)
+      await handle.datasync().finally(() => handle.close())
+    } catch (error) {
+      this.#failed(error)
+    }
   }
 
   status(): SpoolStatus {

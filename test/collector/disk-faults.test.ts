@@ -80,10 +80,11 @@ describe.each(badDisks)('a spool whose disk %s', (_what, openDisk) => {
     const after = await totalsOf(first)
     await until(async () => (await totalsOf(first)).spooled > after.spooled + 1_000, { what: 'records are spooled again' })
     const said = first.process.stderr.split('\n').filter((line) => line.includes('spool: '))
-    expect(said).toEqual([
-      expect.stringMatching(/it keeps trying, and counts what is not durable meanwhile/),
-      expect.stringMatching(/keeping again/),
-    ])
+    // Each failed segment that is given up leaves a little room, so it may go to and fro; each turn is told once.
+    expect(said.length % 2).toBe(0)
+    for (const [n, line] of said.entries())
+      expect(line).toMatch(n % 2 === 0 ? /it keeps trying, and counts what is not durable/ : /keeping again/)
+    expect(said.length).toBeGreaterThan(0)
     const logged = await stopSteady(app)
     const { totals } = await settled(first, logged)
     expect(totals).toMatchObject({ accepted: logged, delivered: logged, pending: 0, expired: 0 })
