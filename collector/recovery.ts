@@ -44,7 +44,8 @@ export async function recover({ spool, sinks, losses, newLedger, nowMs }: Recove
   let ledger = newLedger()
   let lastGood = spool.oldest
   let lastDamage = -1
-  let hasBooks = false
+  // A spool begins with empty books; of one whose beginning is gone, the first that can be read say how far it had come.
+  let hasBooks = spool.oldest === 0
   let damageSinceState: number | undefined
   const gaps: Gap[] = []
   for (let at = spool.oldest; at < spool.end; ) {
