@@ -54,14 +54,18 @@ export class WriteBuffer {
   }
 }
 
-/** Writes until everything is written or an error comes; says how much was. */
-export async function writeFully(handle: FileHandle, chunks: readonly Buffer[]): Promise<{ written: number; error: unknown }> {
+/**
+ * Writes until everything is written or an error comes; says how much was.
+ *
+ * @param at - Offset in the file; where the file's own position is, if it is left out.
+ */
+export async function writeFully(handle: FileHandle, chunks: readonly Buffer[], at?: number): Promise<{ written: number; error: unknown }> {
   let written = 0
   let left = [...chunks]
   try {
     while (left.length > 0) {
       // The kernel takes at most 1,024 pieces at a time.
-      const { bytesWritten } = await handle.writev(left.slice(0, 1_024))
+      const { bytesWritten } = await handle.writev(left.slice(0, 1_024), at === undefined ? undefined : at + written)
       written += bytesWritten
       left = dropBytes(left, bytesWritten)
     }

@@ -222,6 +222,8 @@ export const lastWordsMs = 500
  * room in steps. A smaller spool has at least eight.
  */
 export const spoolSegmentBytes: { readonly min: number; readonly max: number } = { min: 1_048_576, max: 67_108_864 }
+/** Files of segments that are done with, kept to be written over: as many as are given up at a time at full speed. */
+export const spoolSparesMax = 3
 export const spoolSegmentsMin = 8
 
 /** The spool's size unless told otherwise: half an hour at 0.5 MB/s with a sink that is away. */

@@ -7,6 +7,7 @@ export type CrashPoint =
   | 'before-fsync'
   | 'after-fsync'
   | 'in-roll'
+  | 'in-reuse'
   | 'before-checkpoint'
   | 'in-rotation'
   | 'before-unlink'

@@ -10,8 +10,9 @@
  * comes twice; a segment's own is that of its first record. The mark at the head of each record is what a reader looks
  * for behind bytes that are damaged: nothing but those is given up.
  *
- * Mark and CRC-32 begin from the spool's id, which is random and in no record: whoever writes a log line that looks
- * like a record, to be found when the one around it is damaged, does not know them.
+ * Mark and CRC-32 begin from the spool's id and the segment's position. The id is random and in no record: whoever
+ * writes a log line that looks like a record, to be found when the one around it is damaged, does not know them. No
+ * position comes twice: what a file held before it was used again is no record of this segment.
  */
 import { createHash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
@@ -23,20 +24,20 @@ const typesByNumber: ReadonlyMap<number, RecordType> = new Map(Object.values(rec
 
 export const recordHeadBytes = 13
 const segmentMark = 'SPWSPOOL'
-const segmentVersion = 1
+const segmentVersion = 2
 const idBytes = 16
 const headCopyBytes = 40
 export const segmentHeadBytes: number = 2 * headCopyBytes
 
-/** What the records of one spool are told by. */
+/** What the records of one segment are told by. */
 export interface RecordKey {
   readonly mark: Buffer
   /** What the CRC-32 begins from. */
   readonly seed: number
 }
 
-export function recordKey(id: string): RecordKey {
-  const hash = createHash('sha256').update(id, 'latin1').digest()
+export function recordKey(id: string, position: number): RecordKey {
+  const hash = createHash('sha256').update(`${id} ${position}`, 'latin1').digest()
   return { mark: hash.subarray(0, 4), seed: hash.readUInt32LE(4) }
 }
 

@@ -15,11 +15,20 @@
  * counts it, and a new segment is tried again and again. A file whose fsync failed is never written to again: the
  * kernel may have dropped what it could not write, and would call the next fsync a success.
  */
+import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
 import { type FileHandle, mkdir, open, readdir, truncate, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
-import { spoolReadBytes, spoolRetryMs, spoolSegmentBytes, spoolSegmentsMin, spoolWriteBytes, spoolWriteMs } from '../../wire/limits.ts'
+import {
+  spoolReadBytes,
+  spoolRetryMs,
+  spoolSegmentBytes,
+  spoolSegmentsMin,
+  spoolSparesMax,
+  spoolWriteBytes,
+  spoolWriteMs,
+} from '../../wire/limits.ts'
 import { type Range, RangeSet } from '../../wire/range-set.ts'
 import { Depth } from '../depth.ts'
 import { DurationHistogram } from '../duration-histogram.ts'
@@ -27,6 +36,7 @@ import { syncFolder } from '../sync-folder.ts'
 import { writeFully } from '../write-buffer.ts'
 import { type Block, BlockPool } from './block.ts'
 import { crashPoints } from './crash-points.ts'
+import { isSpareFile, SpareFiles } from './spare-files.ts'
 import {
   encodeSegmentHead,
   type RecordKey,
@@ -82,11 +92,14 @@ interface Segment {
   readonly path: string
   /** Of its first record. */
   readonly position: number
+  readonly key: RecordKey
   /** Of records written into it. */
   bytes: number
   handle: FileHandle | undefined
   /** The file is there, and it is ours. */
   isMade: boolean
+  /** Size of the file before it was used again: behind what is written into it stands what it held then. */
+  usedBytes: number
 }
 
 interface Pending {
@@ -131,10 +144,10 @@ export class Spool {
   events: SpoolEvents = { written() {}, abandoned() {} }
   readonly #options: SpoolOptions
   readonly #id: string
-  readonly #key: RecordKey
   /** Oldest first; the last one may be written to. */
   readonly #segments: Segment[]
   #pending: Pending[] = []
+  readonly #spares: SpareFiles
   readonly #pool = new BlockPool()
   /** What is appended goes here. */
   #block: Block | undefined
@@ -164,7 +177,7 @@ export class Spool {
   private constructor(options: SpoolOptions, id: string, segments: Segment[]) {
     this.#options = options
     this.#id = id
-    this.#key = recordKey(id)
+    this.#spares = new SpareFiles(options.dir)
     this.#segments = segments
     this.segmentBytes = Math.max(spoolSegmentBytes.min, Math.min(spoolSegmentBytes.max, Math.floor(options.bytesMax / spoolSegmentsMin)))
     const last = segments.at(-1)
@@ -189,10 +202,11 @@ export class Spool {
     for (const segment of found) {
       const last = segments.at(-1)
       const isOurs = segment.id === id && (last === undefined || segment.position >= last.position + last.bytes)
-      const { path, position, bytes } = segment
-      if (isOurs) segments.push({ path, position, bytes, handle: undefined, isMade: true })
+      if (isOurs) segments.push(segment)
       else options.onTrouble(`spool: ${segment.path} is from another spool; it is left alone`)
     }
+    const last = segments.at(-1)
+    if (last !== undefined) last.bytes = await writtenBytes(last)
     return new Spool(options, id, segments)
   }
 
@@ -240,9 +254,11 @@ export class Spool {
     const segment: Segment = {
       path: join(this.#options.dir, `${String(this.end).padStart(16, '0')}${suffix}`),
       position: this.end,
+      key: recordKey(this.#id, this.end),
       bytes: 0,
       handle: undefined,
       isMade: false,
+      usedBytes: 0,
     }
     this.#segments.push(segment)
     const pending: Pending = { segment, blocks: [], firstEnd: this.end }
@@ -269,16 +285,17 @@ export class Spool {
   }
 
   #append(type: RecordType, first: Buffer, rest: Buffer | undefined): Place {
+    const pending = this.#pending.at(-1)
+    assert(pending !== undefined, 'records are appended to a segment')
     const bytes = recordBytes(first.length + (rest?.length ?? 0))
     const block = this.#blockFor(bytes)
     const from = block.used
-    block.used = writeRecord(this.#key, type, first, rest, block.bytes, from)
-    const blocks = this.#pending.at(-1)?.blocks
-    const last = blocks?.at(-1)
+    block.used = writeRecord(pending.segment.key, type, first, rest, block.bytes, from)
+    const last = pending.blocks.at(-1)
     if (last?.block === block && last.to === from) last.to = block.used
     else {
       block.hold()
-      blocks?.push({ block, from, to: block.used })
+      pending.blocks.push({ block, from, to: block.used })
     }
     const position = this.end
     this.end += bytes
@@ -330,7 +347,7 @@ export class Spool {
     const { blocks } = pending
     pending.blocks = []
     const chunks = blocks.map(({ block, from, to }) => block.bytes.subarray(from, to))
-    const { written, error } = await writeFully(handle, chunks)
+    const { written, error } = await writeFully(handle, chunks, segmentHeadBytes + segment.bytes)
     for (const { block } of blocks) block.release()
     // A sync has failed meanwhile, and all of this was given up.
     if (!this.#pending.includes(pending)) return
@@ -350,14 +367,40 @@ export class Spool {
   async #create(segment: Segment): Promise<FileHandle> {
     crashPoints.reached('in-roll')
     await mkdir(this.#options.dir, { recursive: true, mode: folderMode })
-    const flags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW | constants.O_APPEND
-    const handle = await open(segment.path, flags, fileMode)
-    segment.handle = handle
-    segment.isMade = true
-    const { written, error } = await writeFully(handle, [encodeSegmentHead(this.#id, segment.position)])
-    if (error !== undefined || written < segmentHeadBytes) throw error ?? new Error('the head of a segment could not be written')
+    const handle = (await this.#reuse(segment)) ?? (await this.#make(segment))
     await syncFolder(this.#options.dir)
     return handle
+  }
+
+  async #make(segment: Segment): Promise<FileHandle> {
+    const flags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW
+    segment.handle = await open(segment.path, flags, fileMode)
+    segment.isMade = true
+    await this.#writeHead(segment, segment.handle)
+    return segment.handle
+  }
+
+  /** Undefined when there is no spare file that can be used. */
+  async #reuse(segment: Segment): Promise<FileHandle | undefined> {
+    const spare = await this.#spares.take()
+    if (spare === undefined) return undefined
+    segment.handle = spare.handle
+    segment.usedBytes = spare.bytes
+    try {
+      await this.#writeHead(segment, spare.handle)
+      crashPoints.reached('in-reuse')
+      await this.#spares.name(spare, segment.path)
+    } catch (error) {
+      await unlink(spare.path).catch(() => undefined)
+      throw error
+    }
+    segment.isMade = true
+    return spare.handle
+  }
+
+  async #writeHead({ position }: Segment, handle: FileHandle): Promise<void> {
+    const { written, error } = await writeFully(handle, [encodeSegmentHead(this.#id, position)], 0)
+    if (error !== undefined || written < segmentHeadBytes) throw error ?? new Error('the head of a segment could not be written')
   }
 
   async #seal(pending: Pending): Promise<void> {
@@ -365,7 +408,8 @@ export class Spool {
     const { segment } = pending
     const { handle } = segment
     // One sync at a time, and the file is nobody's before the next one may begin: none meets a file that is being closed.
-    const outcome = this.#syncSegment(segment)
+    const outcome = cutUsed(segment)
+      .then(() => this.#syncSegment(segment))
       .then(() => {
         this.#pending.shift()
         segment.handle = undefined
@@ -447,8 +491,10 @@ export class Spool {
     for (const { segment, blocks } of this.#pending) {
       for (const { block } of blocks) block.release()
       const { handle } = segment
+      cutUsed(segment)
+        .finally(() => handle?.close())
+        .catch(() => undefined)
       segment.handle = undefined
-      handle?.close().catch(() => undefined)
       if (segment.bytes === 0) this.#forget(segment)
     }
     this.#pending = []
@@ -486,7 +532,9 @@ export class Spool {
     const from = Math.max(position, segment.position)
     const segmentEnd = segment.position + segment.bytes
     try {
-      const read = await readSegment(segment.path, segment.position, { key: this.#key, from, to: segmentEnd })
+      const read = await readSegment(segment, { from, to: segmentEnd })
+      // Given up meanwhile, and perhaps written over.
+      if (!this.#segments.includes(segment)) return { ...read, damagedBytes: 0 }
       if (read.damagedBytes > 0) this.#sayDamaged(segment.path, { from, to: read.next }, read.damagedBytes)
       return read
     } catch (error) {
@@ -525,7 +573,7 @@ export class Spool {
     while (this.written < target) await this.#step()
   }
 
-  /** Deletes segments nothing of which is needed any more: those that end at or before `position`. */
+  /** Gives up segments nothing of which is needed any more: those that end at or before `position`. */
   async dropBefore(position: number): Promise<void> {
     for (const { position: from, end } of this.sealed) {
       if (end > position) return
@@ -533,8 +581,10 @@ export class Spool {
       if (segment?.position !== from) return
       crashPoints.reached('before-unlink')
       this.#segments.shift()
+      const bytes = segmentHeadBytes + segment.bytes
+      const hasRoom = this.#spares.length < spoolSparesMax && this.bytes + this.#spares.bytes + bytes <= this.#options.bytesMax
       try {
-        await unlink(segment.path)
+        await (hasRoom ? this.#spares.keep({ path: segment.path, bytes }) : unlink(segment.path))
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code === 'ENOENT') continue
         this.#options.onTrouble(`spool: ${error instanceof Error ? error.message : error}`)
@@ -603,9 +653,36 @@ function newId(): string {
   return randomBytes(12).toString('base64url')
 }
 
+/** Cuts what a file held before it was used again. */
+async function cutUsed({ handle, bytes, usedBytes }: Segment): Promise<void> {
+  if (usedBytes > segmentHeadBytes + bytes) await handle?.truncate(segmentHeadBytes + bytes)
+}
+
+/**
+ * Bytes of records in a segment that may end in what a process killed amid a write leaves there, and in what its file
+ * held before.
+ */
+async function writtenBytes(segment: Segment): Promise<number> {
+  const { position, bytes } = segment
+  let end = position
+  try {
+    for (let from = position; from < position + bytes; ) {
+      const { records, next } = await readSegment(segment, { from, to: position + bytes })
+      end = records.at(-1)?.end ?? end
+      from = Math.max(from + 1, next)
+    }
+    return end - position
+  } catch {
+    // Whoever reads it says what is wrong with it.
+    return bytes
+  }
+}
+
 async function findSegments({ dir, onTrouble }: SpoolOptions): Promise<(Segment & { readonly id: string })[]> {
   const segments: (Segment & { readonly id: string })[] = []
-  for (const name of (await readdir(dir)).filter((entry) => segmentName.test(entry)).sort()) {
+  const names = await readdir(dir)
+  for (const name of names.filter(isSpareFile)) await unlink(join(dir, name)).catch(() => undefined)
+  for (const name of names.filter((entry) => segmentName.test(entry)).sort()) {
     const path = join(dir, name)
     try {
       const handle = await openPlain(path)
@@ -616,7 +693,11 @@ async function findSegments({ dir, onTrouble }: SpoolOptions): Promise<(Segment 
         // Killed before its head was written: there is nothing in it.
         if (size < segmentHeadBytes || (head === undefined && size === segmentHeadBytes)) await unlink(path)
         else if (head === undefined) throw new Error('it is no segment of this version')
-        else segments.push({ ...head, path, bytes: size - segmentHeadBytes, handle: undefined, isMade: true })
+        else {
+          const { id, position } = head
+          const key = recordKey(id, position)
+          segments.push({ id, path, position, key, bytes: size - segmentHeadBytes, handle: undefined, isMade: true, usedBytes: 0 })
+        }
       } finally {
         await handle.close()
       }
@@ -637,9 +718,8 @@ async function openPlain(path: string): Promise<FileHandle> {
 }
 
 async function readSegment(
-  path: string,
-  firstPosition: number,
-  { key, from, to }: { readonly key: RecordKey; readonly from: number; readonly to: number },
+  { path, position: firstPosition, key }: Segment,
+  { from, to }: Range,
 ): Promise<{ readonly records: readonly SpoolRecord[]; readonly next: number; readonly damagedBytes: number }> {
   const handle = await openPlain(path)
   try {

@@ -22,6 +22,8 @@ const cases: readonly (readonly [point: CrashPoint, times: number])[] = [
   ['in-roll', 1],
   ['in-roll', 2],
   ['in-roll', 4],
+  ['in-reuse', 1],
+  ['in-reuse', 3],
   ['before-checkpoint', 1],
   ['before-checkpoint', 4],
   ['in-rotation', 1],

@@ -15,7 +15,7 @@ import {
 } from '../../../collector/spool/spool-record.ts'
 
 const id = 'spool-id-0000001'
-const key = recordKey(id)
+const key = recordKey(id, 0)
 const types = Object.values(recordTypes)
 
 interface Written {
@@ -50,7 +50,11 @@ const someRecords = fc.array(
     body: fc.oneof(
       fc.uint8Array({ maxLength: 200 }).map((bytes) => Buffer.from(bytes)),
       // What a record begins with, and whole records, may stand in one.
-      fc.constantFrom(key.mark, Buffer.from('SpwR'), encoded([{ type: recordTypes.loss, body: Buffer.from('inner') }], recordKey('other'))),
+      fc.constantFrom(
+        key.mark,
+        Buffer.from('SpwR'),
+        encoded([{ type: recordTypes.loss, body: Buffer.from('inner') }], recordKey('other', 0)),
+      ),
     ),
   }),
   { maxLength: 12 },
@@ -156,7 +160,7 @@ describe('records', () => {
 
   test('that stand in a line of a log are none, also when the record around them is damaged', () => {
     // Whoever writes a log line knows the format, and not the id of the spool.
-    const forged = encoded([{ type: recordTypes.state, body: Buffer.from('forged books') }], recordKey('another-id-00001'))
+    const forged = encoded([{ type: recordTypes.state, body: Buffer.from('forged books') }], recordKey('another-id-00001', 0))
     const good = { type: recordTypes.frame, body: Buffer.from('good') }
     const bytes = encoded([{ type: recordTypes.frame, body: forged }, good])
     bytes[recordHeadBytes - 1] = 77
@@ -164,7 +168,7 @@ describe('records', () => {
   })
 
   test('of a spool with another id are none', () => {
-    const bytes = encoded([{ type: recordTypes.frame, body: Buffer.from('x') }], recordKey('another-id-00001'))
+    const bytes = encoded([{ type: recordTypes.frame, body: Buffer.from('x') }], recordKey('another-id-00001', 0))
     expect(scanAll(bytes)).toMatchObject({ records: [], damagedBytes: bytes.length })
   })
 

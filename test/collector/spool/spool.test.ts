@@ -177,7 +177,8 @@ describe('after a restart', () => {
       it.append('next')
       expect(await it.spool.sync()).toBe(true)
       expect(textsOf(await readAll(it.spool))).toEqual([...kept, 'next'])
-      expect(it.spool.status().damagedBytes).toBe(Math.max(0, length - segmentHeadBytes - (records.at(-1)?.end ?? 0)))
+      // That is how a process that was killed leaves it.
+      expect(it.spool.status().damagedBytes).toBe(0)
       rmSync(at, { recursive: true })
     }
   })
@@ -214,9 +215,10 @@ describe('after a restart', () => {
       ).toEqual(texts.filter((_, i) => !isTouched(i)))
       for (const text of found) expect(texts).toContain(text)
       lost += texts.length - found.length
-      expect(it.spool.status().damagedBytes > 0).toBe(
-        touched.length > inHead && !flipped.subarray(segmentHeadBytes).equals(bytes.subarray(segmentHeadBytes)),
-      )
+      // Behind the last whole record there may be anything.
+      const wholeTo = segmentHeadBytes + (places[texts.indexOf(found.at(-1) ?? '')]?.end ?? 0)
+      const [read, written] = [flipped, bytes].map((all) => all.subarray(segmentHeadBytes, wholeTo))
+      expect(it.spool.status().damagedBytes > 0).toBe(written !== undefined && !read?.equals(written))
     }
     expect(lost).toBeGreaterThan(500)
   })
