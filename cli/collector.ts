@@ -10,6 +10,9 @@ import { version } from '../wire/version.ts'
 import type { CollectorFlags } from './flags.ts'
 import { youngGarbageCollector } from './young-garbage.ts'
 
+/** Long enough for what is under way when everything else is done. */
+const hungEndMs = 1_000
+
 /** Runs a collector until SIGINT or SIGTERM; drains for at most five seconds then. */
 export async function runCollector(flags: CollectorFlags): Promise<void> {
   // Whoever reads these may leave; the collector stays.
@@ -24,6 +27,10 @@ export async function runCollector(flags: CollectorFlags): Promise<void> {
   if (!stop.signal.aborted) await once(stop.signal, 'abort')
   await collector.close(drainMaxMs)
   words(config).write(`${closingLine(collector)}\n`)
+  // A call to a disk that hangs keeps the process for ever, also when it is told to exit; only this ends it.
+  setTimeout(() => {
+    process.stderr.write('spillway collector: a disk does not answer; ending without it\n', () => process.kill(process.pid, 'SIGKILL'))
+  }, hungEndMs).unref()
   // Lines that a stopped reader leaves in the pipe would keep the process for ever.
   if (process.stdout.writableLength > 0 || process.stderr.writableLength > 0) process.exit()
 }

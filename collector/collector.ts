@@ -7,7 +7,7 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import type { Context } from 'zeromq'
 import { type DecodedFrame, frameKinds } from '../wire/frame.ts'
-import { checkpointEveryMs, drainMaxMs, holeGraceMs, sinkCrowdedBytes, spoolReleaseBytes } from '../wire/limits.ts'
+import { checkpointEveryMs, drainMaxMs, holeGraceMs, sinkCrowdedBytes, sinkSyncMaxMs, spoolReleaseBytes } from '../wire/limits.ts'
 import { readManifest } from '../wire/manifest.ts'
 import { compilePatterns } from '../wire/pattern.ts'
 import type { Range } from '../wire/range-set.ts'
@@ -290,9 +290,8 @@ export class Collector {
     const lowest = Math.min(spool.durable, ...runners.map((runner) => runner.lowest))
     const done = spool.sealed.filter(({ end }) => end <= lowest)
     const isOver = spool.bytes > this.#config.spool.bytesMax
-    if (done.length > 0 && (isOver || spool.sealedBytes > releaseBytes)) {
-      // Before lines leave the spool their files must be on the disk.
-      for (const { sink } of runners) await sink.sync()
+    // Before lines leave the spool their files must be on the disk.
+    if (done.length > 0 && (isOver || spool.sealedBytes > releaseBytes) && (await areSynced(runners))) {
       for (const runner of runners) await runner.checkpoint()
       if (!(await spool.sync())) return
       await spool.dropBefore(lowest)
@@ -374,7 +373,7 @@ export interface Books {
 }
 
 /** Takes up what an earlier run left in the spool, and what the sinks do with it goes on. */
-async function openBooks(
+export async function openBooks(
   config: Pick<CollectorConfig, 'subscribe' | 'spool' | 'onTrouble'>,
   lock: FolderLock,
   sinks: readonly KeepingSink[],
@@ -455,6 +454,12 @@ async function openBooks(
       await spool.close()
     },
   }
+}
+
+/** False when a sink's disk does not answer. */
+async function areSynced(runners: readonly SinkRunner[]): Promise<boolean> {
+  const synced = Promise.all(runners.map(({ sink }) => sink.sync())).then(() => true)
+  return Promise.race([synced, after(sinkSyncMaxMs).then(() => false)])
 }
 
 function* sinkBooks(ledger: Ledger, index: number): Generator<{ readonly origin: string; readonly topic: Topic; readonly book: SinkBook }> {

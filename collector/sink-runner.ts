@@ -7,7 +7,7 @@
  *               │ with the sink│ read from disk    │ waits in memory │
  */
 import { Fifo } from '../wire/fifo.ts'
-import { sinkQueueBytesMax } from '../wire/limits.ts'
+import { sinkQueueBytesMax, sinkStalledMs } from '../wire/limits.ts'
 import type { Topic } from '../wire/topic.ts'
 import { Depth } from './depth.ts'
 import type { SinkBook } from './ledger.ts'
@@ -65,6 +65,8 @@ export class SinkRunner {
   #expiredTo = 0
   #reading: Promise<void> | undefined
   #checkpointedAt = -1
+  /** When the sink was last done with something, or took something with nothing to do. */
+  #movedAtMs = 0
   /** Some of what it had to read was damaged or gone. */
   #hasMissedRecords = false
   #isClosed = false
@@ -119,9 +121,10 @@ export class SinkRunner {
     return Number.isFinite(oldest) ? oldest : undefined
   }
 
-  /** What waits in memory and moves; zero for a sink that is behind, which nothing is to wait for. */
+  /** What waits in memory and moves; zero for a sink that is behind or hangs, which nothing is to wait for. */
   get crowdingBytes(): number {
-    return this.#isBehind ? 0 : this.#queueBytes + this.sink.movingBytes
+    const isStalled = performance.now() - this.#movedAtMs > sinkStalledMs
+    return this.#isBehind || isStalled ? 0 : this.#queueBytes + this.sink.movingBytes
   }
 
   /** Whether an entry that is not spooled could be kept for this sink. */
@@ -166,6 +169,7 @@ export class SinkRunner {
 
   #give(entry: QueuedEntry): void {
     this.#readAt = entry.end
+    if (this.sink.pendingBytes === 0) this.#movedAtMs = performance.now()
     if (!this.sink.write(entry)) letGo(entry)
   }
 
@@ -280,6 +284,7 @@ export class SinkRunner {
 
   #done(entry: QueuedEntry): void {
     letGo(entry)
+    this.#movedAtMs = performance.now()
     this.depth.set(this.#queueBytes + this.sink.pendingBytes)
     const book = this.#options.bookOf(entry.origin, entry.topic)
     if (book !== undefined) book.pending = Math.max(0, book.pending - entry.count)

@@ -196,6 +196,8 @@ export const sinkPendingBytesMax = 16_777_216
  * cache is used again. It never stops for good: a socket nobody reads has no subscriptions.
  */
 export const sinkCrowdedBytes = 4_194_304
+/** A sink that has been done with nothing for so long hangs: what is received does not wait for it. A slow disk's write takes less. */
+export const sinkStalledMs = 1_000
 export const crowdedPauseMs = 50
 
 /** Files the file sink holds open. The least recently written one is closed first. */
@@ -247,6 +249,9 @@ export const checkpointEveryMs = 1_000
 
 /** Done segments are kept until there is this much of them: by then the kernel has written the files, and syncing them is cheap. */
 export const spoolReleaseBytes = 134_217_728
+
+/** A sink's disk that has not synced its files after this hangs: what is done stays in the spool, and nobody else waits. */
+export const sinkSyncMaxMs = 2_000
 
 /** The spool is synced, and what it holds acknowledged, this often while records arrive. */
 export const spoolSyncEveryMs = 200

@@ -62,6 +62,7 @@ export class FileSink implements KeepingSink {
   #pendingBytes = 0
   #written = 0
   #timer: NodeJS.Timeout | undefined
+  #syncing: Promise<void> | undefined
   #isClosing = false
 
   constructor(options: FileSinkOptions) {
@@ -288,7 +289,15 @@ export class FileSink implements KeepingSink {
     return places
   }
 
-  async sync(): Promise<void> {
+  /** On a disk that hangs, one call is all that hangs. */
+  sync(): Promise<void> {
+    this.#syncing ??= this.#syncAll().finally(() => {
+      this.#syncing = undefined
+    })
+    return this.#syncing
+  }
+
+  async #syncAll(): Promise<void> {
     for (const file of this.#files.values()) await file.sync()
   }
 

@@ -85,6 +85,7 @@ class SlowSink implements KeepingSink {
     return []
   }
   async sync(): Promise<void> {}
+  async flush(): Promise<void> {}
   async restore(): Promise<number> {
     return 0
   }

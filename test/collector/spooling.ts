@@ -72,7 +72,7 @@ function ranges(numbers: readonly number[]): string {
   return parts.map(([from, to]) => (from === to ? `${from}` : `${from}-${to}`)).join(' ')
 }
 
-function expectBooksAddUp({ totals, origins }: CollectorStatus): void {
+export function expectBooksAddUp({ totals, origins }: CollectorStatus): void {
   for (const books of [totals, ...origins.flatMap(({ topics }) => Object.values(topics))]) {
     const lost = Object.values(books.lost).reduce((sum, records) => sum + records, 0)
     const { accepted, delivered, expired, rejected, inFlight, received, spooled, notDurable, pending } = books

@@ -1,0 +1,108 @@
+/** A sink whose writes hang for as long as the test likes: it costs nobody else anything, and what it misses is counted. */
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { drainMaxMs } from '../../wire/limits.ts'
+import { faultyDisk } from '../support/faulty-disk.ts'
+import { keptLines, startCollector, tempDir } from '../support/processes.ts'
+import { until } from '../support/until.ts'
+import { configFor, expectBooksAddUp, missingAndTwice, numbersOf, settled, startSteady, stopSteady } from './spooling.ts'
+
+const mebibyte = 1_048_576
+
+/** Two file sinks with paths of their own, each for its own services. */
+function twoSinks(dir: string): string {
+  const sink = (name: string, services: readonly string[]) =>
+    `${name}: { type: file, topics: [${services.map((service) => `'log.*.${service}.>'`).join(', ')}], path: '${dir}/${name}/{service}/{date}.ndjson', rotate: { size: 256KiB } }`
+  return `${sink('good', ['good'])}, ${sink('hung', ['a', 'b', 'c', 'd', 'e', 'f'])}`
+}
+
+test('its neighbour stays current; its oldest records expire when the spool is full, and the books add up', async () => {
+  await using dir = await tempDir()
+  await using disk = await faultyDisk()
+  const args = configFor(dir.path, { sinks: twoSinks(dir.path) })
+  await using collector = await startCollector({ dir: dir.path, args, env: disk.env })
+  await using good = await startSteady(collector, { service: 'good', perTick: 2, padBytes: 100 })
+  await using bad = await startSteady(collector, { service: 'a', perTick: 10, padBytes: 2_000 })
+  const status = () => collector.status()
+  const kept = (sink: string, service: string) => keptLines(join(dir.path, sink, service))
+  await until(() => kept('good', 'good').length > 100 && kept('hung', 'a').length > 100, { what: 'both are written' })
+  disk.set(['write', '/hung/', 'hang'], ['sync', '/hung/', 'hang'])
+  const before = kept('good', 'good').length
+  // More than the sink and its queue hold in memory, and more than the spool holds.
+  const expired = await until(
+    async () => {
+      const now = await status()
+      expectBooksAddUp(now)
+      // Its neighbour has what was logged a moment ago, all the while.
+      expect(now.sinks['good']?.pendingRecords).toBeLessThan(1_000)
+      return now.totals.expired > 0 && now
+    },
+    { what: 'the oldest records of the hanging sink expire', timeoutMs: 45_000, everyMs: 100 },
+  )
+  expect(expired.sinks['hung']?.expired).toBe(expired.totals.expired)
+  expect(expired.sinks['good']).toMatchObject({ expired: 0 })
+  expect(expired.spool.bytes).toBeLessThan(12 * mebibyte)
+  // Its neighbour has what was logged a moment ago.
+  const [now] = [kept('good', 'good').length]
+  expect(now).toBeGreaterThan(before + 500)
+  await until(() => kept('good', 'good').length > now + 100, { what: 'the neighbour goes on' })
+  expect((await status()).sinks['good']?.pendingRecords).toBeLessThan(500)
+  disk.set()
+  const logged = { good: await stopSteady(good), bad: await stopSteady(bad) }
+  const { totals } = await settled(collector, logged.good + logged.bad)
+  expect(missingAndTwice(kept('good', 'good'), logged.good)).toEqual({ missing: '', twice: '' })
+  const late = numbersOf(kept('hung', 'a'))
+  expect(new Set(late).size).toBe(late.length)
+  expect(late.length).toBe(logged.bad - totals.expired)
+  expect(totals).toMatchObject({ accepted: logged.good + logged.bad, delivered: logged.good + late.length, pending: 0, notDurable: 0 })
+  expect(totals.lost).toEqual({})
+})
+
+test('with more files hanging than Node has threads for files, its neighbour stays current and the spool is written', async () => {
+  await using dir = await tempDir()
+  await using disk = await faultyDisk()
+  const args = configFor(dir.path, { sinks: twoSinks(dir.path) })
+  await using collector = await startCollector({ dir: dir.path, args, env: disk.env })
+  await using good = await startSteady(collector, { service: 'good', perTick: 2, padBytes: 100 })
+  const kept = (sink: string, service: string) => keptLines(join(dir.path, sink, service))
+  disk.set(['write', '/hung/', 'hang'], ['sync', '/hung/', 'hang'])
+  const services = ['a', 'b', 'c', 'd', 'e', 'f']
+  const apps = await Promise.all(services.map((service) => startSteady(collector, { service, perTick: 1, padBytes: 100 })))
+  await using _apps = { [Symbol.asyncDispose]: async () => void (await Promise.all(apps.map((app) => app[Symbol.asyncDispose]()))) }
+  const spooled = async () => (await collector.status()).totals.spooled
+  const [lines, records] = [kept('good', 'good').length, await spooled()]
+  await until(async () => (await spooled()) > records + 2_000, { what: 'the spool is written' })
+  await until(() => kept('good', 'good').length > lines + 1_000, { what: 'the neighbour stays current' })
+  expect((await collector.status()).sinks['hung']?.pendingRecords).toBeGreaterThan(1_000)
+  disk.set()
+  const logged = [await stopSteady(good), ...(await Promise.all(apps.map((app) => stopSteady(app))))]
+  const all = logged.reduce((sum, count) => sum + count, 0)
+  expect((await settled(collector, all)).totals).toMatchObject({ accepted: all, delivered: all, expired: 0 })
+  for (const [i, service] of services.entries()) {
+    expect(missingAndTwice(kept('hung', service), logged[i + 1] ?? 0)).toEqual({ missing: '', twice: '' })
+  }
+})
+
+test('it does not hold up the end of the collector, and the next start writes what it owes', async () => {
+  await using dir = await tempDir()
+  await using disk = await faultyDisk()
+  const args = configFor(dir.path, { sinks: twoSinks(dir.path) })
+  const first = await startCollector({ dir: dir.path, args, env: disk.env })
+  await using app = await startSteady(first, { service: 'a', padBytes: 100 })
+  const kept = () => keptLines(join(dir.path, 'hung', 'a'))
+  await until(() => kept().length > 100, { what: 'lines are written' })
+  disk.set(['write', '/hung/', 'hang'], ['sync', '/hung/', 'hang'])
+  await until(async () => ((await first.status()).sinks['hung']?.pendingRecords ?? 0) > 500, { what: 'records wait' })
+  const logged = await stopSteady(app)
+  const startedAtMs = performance.now()
+  first.process.kill('SIGTERM')
+  // No process can leave a call behind that hangs; it ends itself in the one way there is, and says so.
+  expect(await first.process.ended).toEqual({ code: null, signal: 'SIGKILL' })
+  expect(performance.now() - startedAtMs).toBeLessThan(drainMaxMs + 4_000)
+  expect(first.process.stderr).toContain('a disk does not answer; ending without it')
+  expect(first.process.stdout).toMatch(/stopped: .* waiting in the spool/)
+  disk.set()
+  await using second = await startCollector({ dir: dir.path, args, port: first.port })
+  expect((await settled(second, logged)).totals).toMatchObject({ delivered: logged, expired: 0 })
+  expect(missingAndTwice(kept(), logged)).toEqual({ missing: '', twice: '' })
+})
