@@ -7,7 +7,7 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import type { Context } from 'zeromq'
 import { type DecodedFrame, frameKinds } from '../wire/frame.ts'
-import { checkpointEveryMs, drainMaxMs, holeGraceMs, sinkCrowdedBytes, sinkSyncMaxMs, spoolReleaseBytes } from '../wire/limits.ts'
+import { checkpointEveryMs, drainMaxMs, holeGraceMs, sinkCrowdedBytes, spoolReleaseBytes } from '../wire/limits.ts'
 import { readManifest } from '../wire/manifest.ts'
 import { compilePatterns } from '../wire/pattern.ts'
 import type { Range } from '../wire/range-set.ts'
@@ -15,6 +15,7 @@ import { privateContext } from '../wire/socket.ts'
 import type { Topic } from '../wire/topic.ts'
 import { version } from '../wire/version.ts'
 import { checkBindAddress, checkBindEndpoint } from './bind.ts'
+import { checkpoint } from './checkpoint.ts'
 import type { CollectorConfig } from './config.ts'
 import { ControlPublisher } from './control-publisher.ts'
 import { Farewells } from './farewells.ts'
@@ -31,7 +32,6 @@ import { recover } from './recovery.ts'
 import { ServiceCounters } from './service-counters.ts'
 import { SinkRunner } from './sink-runner.ts'
 import type { KeepingSink, Sink } from './sinks/sink.ts'
-import { crashPoints } from './spool/crash-points.ts'
 import { Spool } from './spool/spool.ts'
 import { encodeSinkPlace, encodeState, type SinkPlace } from './spool/spool-bodies.ts'
 import { recordTypes } from './spool/spool-record.ts'
@@ -275,33 +275,11 @@ export class Collector {
   }
 
   #checkpointSoon(): void {
-    this.#checkpointing ??= this.#checkpoint()
+    this.#checkpointing ??= checkpoint(this.#openBooks)
       .catch((error: unknown) => this.#config.onTrouble(`spool: ${error instanceof Error ? error.message : error}`))
       .finally(() => {
         this.#checkpointing = undefined
       })
-  }
-
-  /** Writes down how far the sinks are, and gives up what of the spool nobody needs any more. */
-  async #checkpoint(): Promise<void> {
-    const { spool, runners, releaseBytes } = this.#openBooks
-    crashPoints.reached('before-checkpoint')
-    for (const runner of runners) if (runner.hasMoved) await runner.checkpoint()
-    const lowest = Math.min(spool.durable, ...runners.map((runner) => runner.lowest))
-    const done = spool.sealed.filter(({ end }) => end <= lowest)
-    const isOver = spool.bytes > this.#config.spool.bytesMax
-    // Before lines leave the spool their files must be on the disk.
-    if (done.length > 0 && (isOver || spool.sealedBytes > releaseBytes) && (await areSynced(runners))) {
-      for (const runner of runners) await runner.checkpoint()
-      if (!(await spool.sync())) return
-      await spool.dropBefore(lowest)
-    }
-    while (spool.bytes > this.#config.spool.bytesMax) {
-      const [oldest] = spool.sealed
-      if (oldest === undefined) return
-      for (const runner of runners) await runner.expire(oldest)
-      await spool.dropBefore(oldest.end)
-    }
   }
 
   #beacon(): void {
@@ -369,6 +347,8 @@ export interface Books {
   readonly runners: readonly SinkRunner[]
   /** Done segments are given up when there are more bytes of them than this. */
   readonly releaseBytes: number
+  /** The spool's oldest records expire when it has more bytes than this. */
+  readonly bytesMax: number
   close(): Promise<void>
 }
 
@@ -384,7 +364,7 @@ export async function openBooks(
   const spool = await Spool.open({ dir: config.spool.dir, bytesMax: config.spool.bytesMax, onTrouble: config.onTrouble })
   const losses = new LossReport()
   const services = new ServiceCounters()
-  const { ledger, positions, isDamaged } = await recover({
+  const { ledger, positions, gaveUpTo, isDamaged } = await recover({
     spool,
     sinks,
     losses,
@@ -392,8 +372,11 @@ export async function openBooks(
     nowMs: performance.now(),
   })
   const names = sinks.map(({ name }) => name)
-  const state = (unkept: ReadonlyMap<TopicBook, readonly Range[]>) =>
-    encodeState({ ...ledgerState(ledger, names, unkept), losses: losses.state() })
+  const state = (unkept: ReadonlyMap<TopicBook, readonly Range[]>) => {
+    const unreadable = new Map(runners.flatMap((runner) => [...runner.statedNow()]))
+    const gaveUp = runners.map((runner) => runner.gaveUpTo)
+    return encodeState({ ...ledgerState(ledger, { sinks: names, gaveUpTo: gaveUp, unkept, unreadable }), losses: losses.state() })
+  }
   const gaveUp = (origin: string, topic: Topic, reason: GivenUpReason, records: number) => {
     const service = ledger.origins.get(origin)?.who?.service ?? null
     losses.booked({ origin, service, topic, reason, records, atMs: Date.now() })
@@ -412,6 +395,7 @@ export async function openBooks(
         moved: onMoved,
         expired: (origin, topic, records) => gaveUp(origin, topic, 'expired', records),
         books: () => sinkBooks(ledger, i),
+        gaveUpTo: gaveUpTo[i] ?? 0,
       }),
   )
   const intake = new Intake({
@@ -449,17 +433,13 @@ export async function openBooks(
     intake,
     runners,
     releaseBytes: Math.min(spoolReleaseBytes, config.spool.bytesMax / 4),
+    bytesMax: config.spool.bytesMax,
     async close() {
       for (const runner of runners) await runner.close()
+      if (runners.some((runner) => runner.areBooksBehind)) await intake.writeBooks()
       await spool.close()
     },
   }
-}
-
-/** False when a sink's disk does not answer. */
-async function areSynced(runners: readonly SinkRunner[]): Promise<boolean> {
-  const synced = Promise.all(runners.map(({ sink }) => sink.sync())).then(() => true)
-  return Promise.race([synced, after(sinkSyncMaxMs).then(() => false)])
 }
 
 function* sinkBooks(ledger: Ledger, index: number): Generator<{ readonly origin: string; readonly topic: Topic; readonly book: SinkBook }> {

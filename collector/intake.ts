@@ -176,6 +176,14 @@ export class Intake {
     if (spool.needsRoll(this.#ports.nowMs())) spool.roll(this.#ports.state(this.#unkept()))
   }
 
+  /** Writes the books down as they are now. False when they are not on the disk. */
+  async writeBooks(): Promise<boolean> {
+    const { spool } = this.#ports
+    if (spool.isFailing) return false
+    spool.roll(this.#ports.state(this.#unkept()))
+    return spool.sync()
+  }
+
   #tellLosses(): void {
     for (const loss of this.#ports.ledger.takeLosses()) {
       const { topic, from, to, reason } = loss

@@ -2,19 +2,28 @@
 import { asCount, asMap, type WireMap, type WireValue } from '../wire/msgpack.ts'
 import type { Range } from '../wire/range-set.ts'
 import { isTopic } from '../wire/topic.ts'
-import type { Ledger, OriginBook, TopicBook } from './ledger.ts'
+import type { Ledger, OriginBook, SinkBook, TopicBook } from './ledger.ts'
 
 const originStates = ['live', 'silent', 'finished', 'unclean'] as const
 const totalFields = ['accepted', 'delivered', 'inFlight', 'received', 'spooled', 'notDurable', 'expired', 'rejected', 'pending'] as const
 
-/**
- * @param sinks - Names of the keeping sinks, in the order the books have them.
- * @param unkept - What has come and is neither in the spool nor with every sink: after a restart it is missing.
- */
-export function ledgerState(ledger: Ledger, sinks: readonly string[], unkept: ReadonlyMap<TopicBook, readonly Range[]>): WireMap {
+/** What is written down beside the books themselves. */
+export interface LedgerStateOptions {
+  /** Names of the keeping sinks, in the order the books have them. */
+  readonly sinks: readonly string[]
+  /** Positions of the spool, by sink: what stands before and is not done has been counted as expired. */
+  readonly gaveUpTo: readonly number[]
+  /** What has come and is neither in the spool nor with every sink: after a restart it is missing. */
+  readonly unkept: ReadonlyMap<TopicBook, readonly Range[]>
+  /** Records that are pending and not in the spool any more: after a restart they have expired. */
+  readonly unreadable: ReadonlyMap<SinkBook, number>
+}
+
+export function ledgerState(ledger: Ledger, { sinks, gaveUpTo, unkept, unreadable }: LedgerStateOptions): WireMap {
   const { totals, asides } = ledger.retired
   return {
     sinks: [...sinks],
+    gaveUpTo: [...gaveUpTo],
     retired: { ...totals, ...asides },
     origins: [...ledger.origins.values()].map((origin) => ({
       origin: origin.origin,
@@ -22,12 +31,12 @@ export function ledgerState(ledger: Ledger, sinks: readonly string[], unkept: Re
       state: origin.state,
       everyMs: origin.everyMs,
       isGivenUp: origin.isGivenUp,
-      topics: [...origin.topics.values()].map((book) => topicState(book, unkept.get(book) ?? [])),
+      topics: [...origin.topics.values()].map((book) => topicState(book, unkept.get(book) ?? [], unreadable)),
     })),
   }
 }
 
-function topicState(book: TopicBook, unkept: readonly Range[]): WireValue {
+function topicState(book: TopicBook, unkept: readonly Range[], unreadable: LedgerStateOptions['unreadable']): WireValue {
   const { numbers, lost, missing, lostRanges } = book.ledger.stateWithout(unkept)
   const unkeptRecords = unkept.reduce((sum, { from, to }) => sum + to - from, 0)
   // What every sink has is kept, and the next commit will say so.
@@ -40,7 +49,7 @@ function topicState(book: TopicBook, unkept: readonly Range[]): WireValue {
     lostRanges: [...lostRanges],
     counts: [book.spooled, notDurable, book.acknowledged, book.kept, book.onDemand, book.filteredAtOrigin, book.shedAtOrigin],
     isProvisional: book.isProvisional,
-    sinks: book.sinks.map(({ expired, rejected }) => [expired, rejected]),
+    sinks: book.sinks.map((sink) => [sink.expired + (unreadable.get(sink) ?? 0), sink.rejected]),
   }
 }
 
@@ -61,6 +70,13 @@ export function restoreLedger(ledger: Ledger, state: WireMap, sinks: readonly st
     const book = ledger.restoreOrigin(name, originFields(origin), nowMs)
     for (const topic of asArray(origin['topics'])) if (book !== undefined) restoreTopic(ledger, book, asMap(topic) ?? {}, indexThen, nowMs)
   }
+}
+
+/** By sink: what stands in the spool before has been done, or counted as expired. */
+export function restoreGaveUpTo(state: WireMap, sinks: readonly string[]): number[] {
+  const sinksThen = asArray(state['sinks'])
+  const gaveUpTo = counts(state['gaveUpTo'])
+  return sinks.map((name) => gaveUpTo[sinksThen.indexOf(name)] ?? 0)
 }
 
 function originFields(origin: WireMap): Pick<OriginBook, 'who' | 'state' | 'everyMs' | 'isGivenUp'> {

@@ -6,7 +6,7 @@
  */
 import type { Topic } from '../wire/topic.ts'
 import type { Ledger, TopicBook } from './ledger.ts'
-import { restoreLedger } from './ledger-state.ts'
+import { restoreGaveUpTo, restoreLedger } from './ledger-state.ts'
 import type { LossReport } from './loss-report.ts'
 import type { KeepingSink } from './sinks/sink.ts'
 import type { Spool } from './spool/spool.ts'
@@ -17,6 +17,8 @@ export interface Recovered {
   readonly ledger: Ledger
   /** Where each sink goes on, in the order they were given. */
   readonly positions: readonly number[]
+  /** What stands before is done by each of them, or has been counted as expired. */
+  readonly gaveUpTo: readonly number[]
   /** Something that was received cannot be read any more. Its sinks have it among what is pending. */
   readonly isDamaged: boolean
 }
@@ -42,6 +44,7 @@ export async function recover({ spool, sinks, losses, newLedger, nowMs }: Recove
   const places = new Map<string, SinkPlace[]>(sinks.map(({ name }) => [name, []]))
   const names = sinks.map(({ name }) => name)
   let ledger = newLedger()
+  let gaveUpTo = names.map(() => 0)
   let lastGood = spool.oldest
   let lastDamage = -1
   // A spool begins with empty books; of one whose beginning is gone, the first that can be read say how far it had come.
@@ -57,6 +60,7 @@ export async function recover({ spool, sinks, losses, newLedger, nowMs }: Recove
         const replayed = hasBooks ? ledger : undefined
         ledger = newLedger()
         restoreLedger(ledger, state, names, nowMs)
+        gaveUpTo = restoreGaveUpTo(state, names)
         // What these books have more than what came since the last ones was damaged, or deleted with its segment.
         if (replayed !== undefined) gaps.push(...gapsBetween(replayed, ledger, damageSinceState ?? record.position))
         hasBooks = true
@@ -74,7 +78,9 @@ export async function recover({ spool, sinks, losses, newLedger, nowMs }: Recove
   }
   await spool.cutTail(lastGood)
   const oldest = spool.oldest
-  const positions = await Promise.all(sinks.map((sink) => sink.restore(places.get(sink.name) ?? [], oldest)))
+  const restored = await Promise.all(sinks.map((sink) => sink.restore(places.get(sink.name) ?? [], oldest)))
+  // Killed before the segment was gone: what stands there must not be counted and written too.
+  const positions = restored.map((position, i) => Math.max(position, gaveUpTo[i] ?? 0))
   // Replayed, so it is all there.
   for (const origin of ledger.origins.values()) for (const book of origin.topics.values()) ledger.restored(book)
   // Booked since the last state; when exactly is forgotten.
@@ -90,7 +96,7 @@ export async function recover({ spool, sinks, losses, newLedger, nowMs }: Recove
       if (position > (positions[i] ?? 0) && sinks[i]?.patterns.matches(topic)) book.pending += records
     }
   }
-  return { ledger, positions, isDamaged: missed.length > 0 }
+  return { ledger, positions, gaveUpTo, isDamaged: missed.length > 0 }
 }
 
 function* gapsBetween(replayed: Ledger, stated: Ledger, position: number): Generator<Gap> {

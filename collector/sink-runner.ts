@@ -6,8 +6,9 @@
  *            lowest         readAt               joinAt            end
  *               │ with the sink│ read from disk    │ waits in memory │
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Fifo } from '../wire/fifo.ts'
-import { sinkQueueBytesMax, sinkStalledMs } from '../wire/limits.ts'
+import { sinkQueueBytesMax, sinkStalledMs, sinkSyncMaxMs } from '../wire/limits.ts'
 import type { Topic } from '../wire/topic.ts'
 import { Depth } from './depth.ts'
 import type { SinkBook } from './ledger.ts'
@@ -30,6 +31,8 @@ export interface SinkRunnerOptions {
   expired(origin: string, topic: Topic, records: number): void
   /** All its numbers. */
   books(): Iterable<{ readonly origin: string; readonly topic: Topic; readonly book: SinkBook }>
+  /** What an earlier run has given up: nothing before this position is read. */
+  readonly gaveUpTo: number
 }
 
 export interface QueuedEntry extends Entry {
@@ -37,6 +40,12 @@ export interface QueuedEntry extends Entry {
   /** Runners that are not done with its lines. The last one gives back the memory they stand in. */
   holders: number
   readonly block: Block | undefined
+}
+
+function sumOf(counts: ReadonlyMap<SinkBook, number>): number {
+  let sum = 0
+  for (const count of counts.values()) sum += count
+  return sum
 }
 
 function letGo(entry: QueuedEntry): void {
@@ -61,9 +70,16 @@ export class SinkRunner {
   /** While it reads from the spool: where the queue goes on; undefined while the queue holds nothing either. */
   #joinAt: number | undefined
   #isBehind = false
-  /** What is before it is gone from the spool. */
-  #expiredTo = 0
+  /** What is before it is done, has expired, or is held in memory alone: the spool need not have it any more. */
+  #gaveUpTo: number
+  /** How far it was before it gave up something that no books say that were written down. */
+  #unstatedFrom: number | undefined
+  /** More has expired than the books that were written down say. */
+  #isUnstated = false
+  /** Records that they call expired and that are held in memory still. */
+  #statedUnreadable = 0
   #reading: Promise<void> | undefined
+  #syncing: Promise<boolean> | undefined
   #checkpointedAt = -1
   /** When the sink was last done with something, or took something with nothing to do. */
   #movedAtMs = 0
@@ -75,10 +91,11 @@ export class SinkRunner {
     this.#options = options
     this.#spool = options.spool
     this.sink = options.sink
+    this.#gaveUpTo = options.gaveUpTo
     options.sink.events = {
       done: (entry) => this.#done(entry as QueuedEntry),
       moved: () => this.#moved(),
-      note: (files) => options.note({ sink: this.sink.name, position: this.lowest, files }),
+      note: (files) => options.note({ sink: this.sink.name, position: this.#place, files }),
       oldest: () => Math.max(this.#spool.oldest, this.#spool.trustedFrom),
     }
   }
@@ -104,9 +121,44 @@ export class SinkRunner {
     return Math.min(this.#readAt, this.sink.lowest)
   }
 
+  /** Where the next run is to go on. What was given up is not passed over before the books say so. */
+  get #place(): number {
+    return Math.min(this.lowest, this.#unstatedFrom ?? Number.POSITIVE_INFINITY)
+  }
+
   /** Whether it got further since the last checkpoint. */
   get hasMoved(): boolean {
-    return this.lowest !== this.#checkpointedAt
+    return this.#place !== this.#checkpointedAt
+  }
+
+  get gaveUpTo(): number {
+    return this.#gaveUpTo
+  }
+
+  /** Whether what the books that were written down say of what has expired is no longer true. */
+  get areBooksBehind(): boolean {
+    return this.#isUnstated || (this.#statedUnreadable > 0 && sumOf(this.#unreadable()) !== this.#statedUnreadable)
+  }
+
+  /** The books are written down as they are now. Returns what of the pending records only memory holds. */
+  statedNow(): ReadonlyMap<SinkBook, number> {
+    const unreadable = this.#unreadable()
+    this.#statedUnreadable = sumOf(unreadable)
+    this.#isUnstated = false
+    this.#unstatedFrom = undefined
+    return unreadable
+  }
+
+  #unreadable(): Map<SinkBook, number> {
+    const unreadable = new Map<SinkBook, number>()
+    if (this.lowest >= this.#gaveUpTo) return unreadable
+    const count = ({ position, isSpooled, origin, topic }: QueuedEntry, records: number) => {
+      const book = isSpooled && position < this.#gaveUpTo ? this.#options.bookOf(origin, topic) : undefined
+      if (book !== undefined) unreadable.set(book, (unreadable.get(book) ?? 0) + records)
+    }
+    for (const { entry, records } of this.sink.unwritten()) count(entry as QueuedEntry, records)
+    for (const entry of this.#queue) count(entry, entry.count)
+    return unreadable
   }
 
   /** Whether there is something it could be doing. */
@@ -123,8 +175,11 @@ export class SinkRunner {
 
   /** What waits in memory and moves; zero for a sink that is behind or hangs, which nothing is to wait for. */
   get crowdingBytes(): number {
-    const isStalled = performance.now() - this.#movedAtMs > sinkStalledMs
-    return this.#isBehind || isStalled ? 0 : this.#queueBytes + this.sink.movingBytes
+    return this.#isBehind || this.#isStalled ? 0 : this.#queueBytes + this.sink.movingBytes
+  }
+
+  get #isStalled(): boolean {
+    return performance.now() - this.#movedAtMs > sinkStalledMs
   }
 
   /** Whether an entry that is not spooled could be kept for this sink. */
@@ -152,10 +207,10 @@ export class SinkRunner {
   /** What waits in memory is in the spool too, or will be; the sink takes it from there when it gets to it. */
   #fallBehind(): void {
     for (const entry of this.#queue) {
-      if (!entry.isSpooled || entry.position < this.#expiredTo) this.#expire(entry.origin, entry.topic, entry.count)
+      if (!entry.isSpooled || entry.position < this.#gaveUpTo) this.#expire(entry.origin, entry.topic, entry.count)
       letGo(entry)
     }
-    this.#readAt = Math.max(this.#readAt, this.#expiredTo)
+    this.#readAt = Math.max(this.#readAt, this.#gaveUpTo)
     this.#isBehind = true
     this.#joinAt = undefined
     this.#queue.clear()
@@ -192,8 +247,8 @@ export class SinkRunner {
   #giveUpMissed(): void {
     if (this.#queue.length > 0 || Number.isFinite(this.sink.lowest)) return
     this.#hasMissedRecords = false
-    // Written down first: whoever finds the damage after a restart is to see that it has been counted.
-    this.checkpoint().catch(() => undefined)
+    // Whoever finds the damage after a restart is to see that it has been counted.
+    this.#giveUpTo(this.lowest)
     for (const { origin, topic, book } of this.#options.books()) if (book.pending > 0) this.#expire(origin, topic, book.pending)
   }
 
@@ -327,14 +382,21 @@ export class SinkRunner {
         }
       }
       at = Math.min(Math.max(at + 1, next), segment.end)
+      this.#giveUpTo(at)
       if (this.#isBehind) this.#readAt = Math.max(this.#readAt, Math.min(at, readTo))
-      this.#expiredTo = Math.max(this.#expiredTo, at)
       this.sink.forgetBefore(at)
     }
   }
 
+  #giveUpTo(position: number): void {
+    this.#unstatedFrom ??= this.lowest
+    this.#isUnstated = true
+    this.#gaveUpTo = Math.max(this.#gaveUpTo, position)
+  }
+
   #expire(origin: string, topic: Topic, count: number): void {
     this.expired += count
+    this.#isUnstated = true
     this.#options.expired(origin, topic, count)
     const book = this.#options.bookOf(origin, topic)
     if (book === undefined) return
@@ -351,8 +413,24 @@ export class SinkRunner {
   /** Writes down how far the sink is. */
   checkpoint(): Promise<void> {
     const files = this.sink.takeMoved()
-    this.#checkpointedAt = this.lowest
-    return this.#options.note({ sink: this.sink.name, position: this.lowest, files })
+    this.#checkpointedAt = this.#place
+    return this.#options.note({ sink: this.sink.name, position: this.#place, files })
+  }
+
+  /** Makes durable what the sink has written. False when that fails or hangs; then it is not waited for. */
+  async sync(): Promise<boolean> {
+    const isHanging = this.#syncing !== undefined || (this.sink.movingBytes > 0 && this.#isStalled)
+    if (isHanging) return false
+    this.#syncing = this.sink
+      .sync()
+      .then(
+        () => true,
+        () => false,
+      )
+      .finally(() => {
+        this.#syncing = undefined
+      })
+    return Promise.race([this.#syncing, sleep(sinkSyncMaxMs, false, { ref: false })])
   }
 
   /** Takes no more from the spool; what was given to the sink is the sink's. */

@@ -107,6 +107,10 @@ export class FileSink implements KeepingSink {
     return lowest
   }
 
+  *unwritten(): ReturnType<KeepingSink['unwritten']> {
+    for (const file of this.#dirty) yield* file.unwritten()
+  }
+
   write(entry: Entry): boolean {
     const file = this.#file(this.#options.path.of(entry.topic, entry.receivedAtMs))
     // What is nowhere else is held, however much that is: the collector takes no more of it.

@@ -97,6 +97,11 @@ export class LogFile {
     return this.#waiting.peek()?.entry.receivedAtMs ?? Number.POSITIVE_INFINITY
   }
 
+  /** What it has not written, and how many lines of each. */
+  *unwritten(): Iterable<{ readonly entry: Entry; readonly records: number }> {
+    for (const { entry, left } of this.#waiting) yield { entry, records: linesIn(entry, left) }
+  }
+
   /** Takes the lines of an entry from its `skip`-th byte on. */
   append(entry: Entry, skip = 0): void {
     const lines = skip === 0 ? entry.lines : entry.lines.subarray(skip)
@@ -291,6 +296,14 @@ export class LogFile {
     this.#handle = undefined
     await handle?.close()
   }
+}
+
+/** Lines in the last `bytes` bytes of an entry. */
+function linesIn({ lines, count }: Entry, bytes: number): number {
+  if (bytes === lines.length) return count
+  let records = 0
+  for (let at = lines.length - bytes; at < lines.length; records += 1) at = lines.indexOf(lineFeed, at) + 1
+  return records
 }
 
 export function identityOf(stat: { readonly dev: number; readonly ino: number }): string {

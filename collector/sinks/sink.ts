@@ -69,6 +69,8 @@ export interface KeepingSink extends Sink {
   readonly oldestAtMs: number
   /** Lowest position of what was given to it and is not done; infinite when all is. */
   readonly lowest: number
+  /** What was given to it and is not done, in no order, and how many records of each. */
+  unwritten(): Iterable<{ readonly entry: Entry; readonly records: number }>
   /** Files that could not take what was theirs and can again, and the first position they have not been given. */
   readonly missedFrom: number | undefined
   /** Entries from {@link missedFrom} on follow. */

@@ -1,5 +1,6 @@
 /** What a collector does with frames, without its sockets: books, spool, sinks in a folder, as the collector opens them. */
 import { join } from 'node:path'
+import { checkpoint } from '../../collector/checkpoint.ts'
 import { type Books, openBooks } from '../../collector/collector.ts'
 import { FileSink } from '../../collector/sinks/file-sink.ts'
 import { LogPath } from '../../collector/sinks/log-path.ts'
@@ -86,7 +87,7 @@ export async function openBooksIn(
       intake.announce(decoded.frame, manifest)
     },
     async checkpoint() {
-      for (const runner of runners) await runner.checkpoint()
+      await checkpoint(books)
     },
     async idle() {
       await spool.wrote()

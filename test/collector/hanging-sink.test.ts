@@ -106,3 +106,40 @@ test('it does not hold up the end of the collector, and the next start writes wh
   expect((await settled(second, logged)).totals).toMatchObject({ delivered: logged, expired: 0 })
   expect(missingAndTwice(kept(), logged)).toEqual({ missing: '', twice: '' })
 })
+
+test.each(['SIGKILL', 'SIGTERM'] as const)(
+  'and its collector ends with %s: the next one has as expired what the spool had given up, and what only memory held of that',
+  async (signal) => {
+    await using dir = await tempDir()
+    await using disk = await faultyDisk()
+    const args = configFor(dir.path, { sinks: twoSinks(dir.path) })
+    const first = await startCollector({ dir: dir.path, args, env: disk.env })
+    await using good = await startSteady(first, { service: 'good', perTick: 2, padBytes: 100 })
+    await using bad = await startSteady(first, { service: 'a', perTick: 10, padBytes: 2_000 })
+    const kept = (sink: string, service: string) => keptLines(join(dir.path, sink, service))
+    await until(() => kept('good', 'good').length > 100 && kept('hung', 'a').length > 100, { what: 'both are written' })
+    disk.set(['write', '/hung/', 'hang'], ['sync', '/hung/', 'hang'])
+    const before = await until(
+      async () => {
+        const now = await first.status()
+        return now.totals.expired > 2_000 && now
+      },
+      { what: 'records expire', timeoutMs: 45_000, everyMs: 100 },
+    )
+    // The sink and its queue hold more than the spool has.
+    expect(before.totals.pending).toBeGreaterThan((1.5 * before.spool.bytesMax) / 2_000)
+    first.process.kill(signal)
+    expect(await first.process.ended).toEqual({ code: null, signal: 'SIGKILL' })
+    disk.set()
+    await using second = await startCollector({ dir: dir.path, args, port: first.port })
+    const logged = { good: await stopSteady(good), bad: await stopSteady(bad) }
+    const { totals } = await settled(second, logged.good + logged.bad)
+    expect(missingAndTwice(kept('good', 'good'), logged.good)).toEqual({ missing: '', twice: '' })
+    const late = numbersOf(kept('hung', 'a'))
+    expect(new Set(late).size).toBe(late.length)
+    const lost = Object.values(totals.lost).reduce((sum, records) => sum + records, 0)
+    expect(late.length).toBe(logged.bad - totals.expired - lost)
+    expect(totals.expired).toBeGreaterThan(before.totals.expired)
+    expect(totals).toMatchObject({ accepted: logged.good + logged.bad, delivered: logged.good + late.length, pending: 0 })
+  },
+)

@@ -58,7 +58,7 @@ function newIntake() {
         byes += 1
       },
     },
-    state: (unkept) => encodeState(ledgerState(ledger, ['files'], unkept)),
+    state: (unkept) => encodeState(ledgerState(ledger, { sinks: ['files'], gaveUpTo: [0], unkept, unreadable: new Map() })),
     hurrySinks: async () => undefined,
     lost: () => undefined,
     nowMs: () => 0,

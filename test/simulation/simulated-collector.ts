@@ -170,7 +170,10 @@ export class CollectorRun implements Host {
       nowMs: time.nowMs,
     })
     const state: IntakePorts['state'] = (unkept) =>
-      encodeState({ ...ledgerState(ledger, [this.sink.name], unkept), losses: losses.state() })
+      encodeState({
+        ...ledgerState(ledger, { sinks: [this.sink.name], gaveUpTo: [0], unkept, unreadable: new Map() }),
+        losses: losses.state(),
+      })
     const intake = new Intake({
       ledger,
       spool: this.#spool,
