@@ -36,6 +36,7 @@ export async function checkpoint({ spool, runners, intake, releaseBytes, bytesMa
   // What they have done they have for good, as far as their disks go along.
   if (surplus.length > 0) await areSynced(runners)
   for (const segment of surplus) for (const runner of runners) await runner.expire(segment)
+  for (const runner of runners) if (runner.hasMoved) await runner.checkpoint()
   // What has expired is on the disk before the records are gone: a collector that is killed in between knows it.
   if (!(await intake.writeBooks())) return
   const last = surplus.at(-1)

@@ -1,7 +1,7 @@
 /** The books as they are kept in the spool: MessagePack of `[origins, retired]`, written at the head of every segment. */
 import { asCount, asMap, type WireMap, type WireValue } from '../wire/msgpack.ts'
 import type { Range } from '../wire/range-set.ts'
-import { isTopic } from '../wire/topic.ts'
+import { isTopic, type Topic } from '../wire/topic.ts'
 import type { Ledger, OriginBook, SinkBook, TopicBook } from './ledger.ts'
 
 const originStates = ['live', 'silent', 'finished', 'unclean'] as const
@@ -49,11 +49,14 @@ function topicState(book: TopicBook, unkept: readonly Range[], unreadable: Ledge
     lostRanges: [...lostRanges],
     counts: [book.spooled, notDurable, book.acknowledged, book.kept, book.onDemand, book.filteredAtOrigin, book.shedAtOrigin],
     isProvisional: book.isProvisional,
-    sinks: book.sinks.map((sink) => [sink.expired + (unreadable.get(sink) ?? 0), sink.rejected]),
+    sinks: book.sinks.map((sink) => {
+      const gone = unreadable.get(sink) ?? 0
+      return [sink.expired + gone, sink.rejected, Math.max(0, sink.pending - gone - unkeptRecords)]
+    }),
   }
 }
 
-/** Puts the books back. What a sink has not done yet is not in them: the caller counts it in the spool. */
+/** Puts the books back. What a sink had yet to do then is for the caller: it counts it in the spool. */
 export function restoreLedger(ledger: Ledger, state: WireMap, sinks: readonly string[], nowMs: number): void {
   const sinksThen = asArray(state['sinks'])
   const indexThen = sinks.map((name) => sinksThen.indexOf(name))
@@ -69,6 +72,23 @@ export function restoreLedger(ledger: Ledger, state: WireMap, sinks: readonly st
     if (origin === undefined || typeof name !== 'string') continue
     const book = ledger.restoreOrigin(name, originFields(origin), nowMs)
     for (const topic of asArray(origin['topics'])) if (book !== undefined) restoreTopic(ledger, book, asMap(topic) ?? {}, indexThen, nowMs)
+  }
+}
+
+/** Records that were pending when the books were written down, by sink. */
+export function* statedPending(
+  state: WireMap,
+  sinks: readonly string[],
+): Generator<{ readonly origin: string; readonly topic: Topic; readonly records: readonly number[] }> {
+  const sinksThen = asArray(state['sinks'])
+  for (const value of asArray(state['origins'])) {
+    const origin = asMap(value) ?? {}
+    for (const item of asArray(origin['topics'])) {
+      const { topic, sinks: then } = asMap(item) ?? {}
+      if (typeof origin['origin'] !== 'string' || typeof topic !== 'string' || !isTopic(topic)) continue
+      const records = sinks.map((name) => counts(asArray(then)[sinksThen.indexOf(name)])[2] ?? 0)
+      yield { origin: origin['origin'], topic, records }
+    }
   }
 }
 

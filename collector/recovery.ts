@@ -6,7 +6,7 @@
  */
 import type { Topic } from '../wire/topic.ts'
 import type { Ledger, TopicBook } from './ledger.ts'
-import { restoreGaveUpTo, restoreLedger } from './ledger-state.ts'
+import { restoreGaveUpTo, restoreLedger, statedPending } from './ledger-state.ts'
 import type { LossReport } from './loss-report.ts'
 import type { KeepingSink } from './sinks/sink.ts'
 import type { Spool } from './spool/spool.ts'
@@ -23,12 +23,22 @@ export interface Recovered {
   readonly isDamaged: boolean
 }
 
-/** Records of a topic that were received before `position`, and are not there. */
-interface Gap {
+/** Records of a topic, and a position of the spool. */
+interface Placed {
   readonly position: number
   readonly origin: string
   readonly topic: Topic
   readonly records: number
+}
+
+/** What the first books say where the spool's beginning is gone. */
+interface Unread {
+  /** Position of those books, … */
+  at: number
+  /** … what was pending then, by sink, … */
+  books: readonly { readonly origin: string; readonly topic: Topic; readonly records: readonly number[] }[]
+  /** … and the frames that can be read before them. */
+  readonly framesBefore: Placed[]
 }
 
 export interface RecoveryOptions {
@@ -50,7 +60,9 @@ export async function recover({ spool, sinks, losses, newLedger, nowMs }: Recove
   // A spool begins with empty books; of one whose beginning is gone, the first that can be read say how far it had come.
   let hasBooks = spool.oldest === 0
   let damageSinceState: number | undefined
-  const gaps: Gap[] = []
+  /** Received before a position, and not there. */
+  const gaps: Placed[] = []
+  const unread: Unread = { at: 0, books: [], framesBefore: [] }
   for (let at = spool.oldest; at < spool.end; ) {
     const { records, next, damagedBytes } = await spool.read(at)
     for (const record of records) {
@@ -63,13 +75,20 @@ export async function recover({ spool, sinks, losses, newLedger, nowMs }: Recove
         gaveUpTo = restoreGaveUpTo(state, names)
         // What these books have more than what came since the last ones was damaged, or deleted with its segment.
         if (replayed !== undefined) gaps.push(...gapsBetween(replayed, ledger, damageSinceState ?? record.position))
+        else Object.assign(unread, { at: record.position, books: [...statedPending(state, names)] })
         hasBooks = true
         damageSinceState = undefined
         losses.restore(state['losses'])
       } else if (record.type === recordTypes.sink) {
         const place = readSinkPlace(record.body)
         if (place !== undefined) places.get(place.sink)?.push(place)
-      } else replay(ledger, record, nowMs)
+      } else {
+        const kept = hasBooks || record.type !== recordTypes.frame ? undefined : readKept(record.body)
+        if (kept !== undefined) {
+          unread.framesBefore.push({ position: record.position, origin: kept.frame.origin, topic: kept.topic, records: kept.frame.count })
+        }
+        replay(ledger, record, nowMs)
+      }
       lastGood = record.end
     }
     if (damagedBytes > 0) lastDamage = next
@@ -96,10 +115,41 @@ export async function recover({ spool, sinks, losses, newLedger, nowMs }: Recove
       if (position > (positions[i] ?? 0) && sinks[i]?.patterns.matches(topic)) book.pending += records
     }
   }
-  return { ledger, positions, gaveUpTo, isDamaged: missed.length > 0 }
+  // Whoever has written down that it was further has done it, or has counted it.
+  const areBehind = names.map(
+    (name, i) => !places.get(name)?.some(({ position }) => position >= unread.at) && (gaveUpTo[i] ?? 0) < unread.at,
+  )
+  const isUnread = addUnread(
+    unread,
+    positions.map((position, i) => (areBehind[i] ? position : undefined)),
+    ledger,
+  )
+  return { ledger, positions, gaveUpTo, isDamaged: missed.length > 0 || isUnread }
 }
 
-function* gapsBetween(replayed: Ledger, stated: Ledger, position: number): Generator<Gap> {
+/**
+ * Where the beginning of the spool is gone, the first books know what was pending then. What of it is neither done by
+ * now nor in the spool is pending, and cannot be read.
+ */
+function addUnread({ books, framesBefore }: Unread, behind: readonly (number | undefined)[], ledger: Ledger): boolean {
+  let isUnread = false
+  for (const { origin, topic, records } of books) {
+    for (const [i, book] of ledger.origins.get(origin)?.topics.get(topic)?.sinks.entries() ?? []) {
+      const from = behind[i]
+      if (from === undefined) continue
+      let left = records[i] ?? 0
+      for (const frame of framesBefore) {
+        if (frame.position >= from && frame.topic === topic && frame.origin === origin) left -= frame.records
+      }
+      if (left <= 0) continue
+      book.pending += left
+      isUnread = true
+    }
+  }
+  return isUnread
+}
+
+function* gapsBetween(replayed: Ledger, stated: Ledger, position: number): Generator<Placed> {
   for (const { origin, topics } of stated.origins.values()) {
     for (const [topic, book] of topics) {
       const before = replayed.origins.get(origin)?.topics.get(topic)

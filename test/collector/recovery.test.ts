@@ -1,9 +1,11 @@
 /** What a start finds: the books as they were, every line in its file once, and nothing that was never written. */
+
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { Ledger, Totals } from '../../collector/ledger.ts'
+import { segmentHeadBytes } from '../../collector/spool/spool-record.ts'
 import { logTopic, type Topic } from '../../wire/topic.ts'
 import { tempDir } from '../support/processes.ts'
 import { anySeed, SeededRandom } from '../support/seeded-random.ts'
@@ -231,6 +233,20 @@ test('bits flipped anywhere in a spool, many times: the start never fails, every
     rmSync(at, { recursive: true })
   }
   expect(hit).toBeGreaterThan(30)
+})
+
+test('a spool whose oldest segment has no head any more: what was pending there is counted, and not called delivered', async () => {
+  await using dir = await tempDir()
+  await withEverythingPending(dir.path)
+  const [oldest = ''] = segmentsOf(join(dir.path, 'spool'))
+  writeFileSync(oldest, Buffer.concat([Buffer.alloc(segmentHeadBytes), readFileSync(oldest).subarray(segmentHeadBytes)]))
+  const it = await openBooksIn(dir.path)
+  await it.idle()
+  await until(() => it.books.ledger.totals().inFlight === 0, { what: 'the books come out even' })
+  const kept = linesIn(dir.path, 'shop')
+  expect(kept.length).toBeLessThan(count - 50)
+  expect(it.books.ledger.totals()).toMatchObject({ accepted: count, delivered: kept.length, expired: count - kept.length })
+  await it.abandon()
 })
 
 test('a spool whose oldest segments are gone begins with the books at the head of the first that is there', async () => {
