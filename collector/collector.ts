@@ -200,8 +200,18 @@ export class Collector {
     const fresh = intake.take(topic, frame, parts)
     this.#commitLater(intake.uncommittedBytes > commitBytes)
     const isWatched = fresh.length > 0 && this.#tail.isAskedFor(topic)
+    const { origin } = frame
     for (const { range, lines, frame: passed, receivedAtMs } of fresh) {
-      const entry = { position: spool.end, end: spool.end, isSpooled: false, topic, lines, count: range.to - range.from, receivedAtMs }
+      const entry = {
+        position: spool.end,
+        end: spool.end,
+        isSpooled: false,
+        topic,
+        origin,
+        lines,
+        count: range.to - range.from,
+        receivedAtMs,
+      }
       if (!frame.onDemand) for (const sink of this.#passingSinks) if (sink.patterns.matches(topic)) sink.write(entry)
       if (isWatched && passed !== undefined) this.#tail.publish(topic, parts.topic, passed)
     }
@@ -209,8 +219,8 @@ export class Collector {
 
   /** What an agent says about itself is in no books: it is passed on to whoever watches. */
   #passNotice(topic: Topic, frame: DecodedFrame, parts: Parts): void {
-    const { body: lines, count } = frame
-    const entry = { position: 0, end: 0, isSpooled: false, topic, lines, count, receivedAtMs: Date.now() }
+    const { origin, body: lines, count } = frame
+    const entry = { position: 0, end: 0, isSpooled: false, topic, origin, lines, count, receivedAtMs: Date.now() }
     for (const sink of this.#passingSinks) if (sink.patterns.matches(topic)) sink.write(entry)
     this.#tail.publish(topic, parts.topic, parts.frame)
   }
@@ -268,10 +278,16 @@ export class Collector {
     this.#commitsSoon = false
     this.#commitsAgain = false
     this.#isAwaited = false
-    this.#committing = this.#openBooks.intake.commit(isAwaited).then((isAllKept) => {
-      this.#committing = undefined
-      if (!this.#isClosing && (this.#commitsAgain || !isAllKept)) this.#commitLater(false)
-    })
+    this.#committing = this.#openBooks.intake
+      .commit(isAwaited)
+      .catch((error: unknown) => {
+        this.#config.onTrouble(`acknowledging: ${error instanceof Error ? error.message : error}; it is tried again`)
+        return false
+      })
+      .then((isAllKept) => {
+        this.#committing = undefined
+        if (!this.#isClosing && (this.#commitsAgain || !isAllKept)) this.#commitLater(false)
+      })
   }
 
   #checkpointSoon(): void {
@@ -382,8 +398,9 @@ export async function openBooks(
     losses.booked({ origin, service, topic, reason, records, atMs: Date.now() })
   }
   const note = async (place: SinkPlace) => {
-    spool.append(recordTypes.sink, encodeSinkPlace(place))
+    const noted = spool.append(recordTypes.sink, encodeSinkPlace(place))
     await spool.wrote()
+    return noted !== undefined && noted.position >= spool.trustedFrom
   }
   const runners = sinks.map(
     (sink, i) =>

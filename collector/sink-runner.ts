@@ -23,8 +23,8 @@ export interface SinkRunnerOptions {
   readonly spool: Spool
   /** The sink's numbers for a topic of an origin; undefined when nobody keeps books of it any more. */
   bookOf(origin: string, topic: Topic): SinkBook | undefined
-  /** Writes down how far the sink is; resolves when that is in the kernel. */
-  note(place: SinkPlace): Promise<void>
+  /** Writes down how far the sink is; resolves when that is in the kernel, or false when it is not. */
+  note(place: SinkPlace): Promise<boolean>
   /** Something has been done. */
   moved(): void
   /** Records it will never get. */
@@ -36,7 +36,6 @@ export interface SinkRunnerOptions {
 }
 
 export interface QueuedEntry extends Entry {
-  readonly origin: string
   /** Runners that are not done with its lines. The last one gives back the memory they stand in. */
   holders: number
   readonly block: Block | undefined
@@ -59,6 +58,8 @@ export class SinkRunner {
   readonly #spool: Spool
   /** Records this sink will never get, since the start. */
   expired = 0
+  /** Records it had and lost, since the start. */
+  rejected = 0
   readonly #queue = new Fifo<QueuedEntry>()
   #queueBytes = 0
   /** Everything before has been given to the sink. */
@@ -74,7 +75,7 @@ export class SinkRunner {
   #gaveUpTo: number
   /** How far it was before it gave up something that no books say that were written down. */
   #unstatedFrom: number | undefined
-  /** More has expired than the books that were written down say. */
+  /** More has expired, or is lost, than the books that were written down say. */
   #isUnstated = false
   /** Records that they call expired and that are held in memory still. */
   #statedUnreadable = 0
@@ -94,6 +95,7 @@ export class SinkRunner {
     this.#gaveUpTo = options.gaveUpTo
     options.sink.events = {
       done: (entry) => this.#done(entry as QueuedEntry),
+      lost: ({ origin, topic, records }) => this.#reject(origin, topic, records),
       moved: () => this.#moved(),
       note: (files) => options.note({ sink: this.sink.name, position: this.#place, files }),
       oldest: () => Math.max(this.#spool.oldest, this.#spool.trustedFrom),
@@ -404,6 +406,14 @@ export class SinkRunner {
     book.expired += count
   }
 
+  /** What was delivered is not there any more. */
+  #reject(origin: string, topic: Topic, records: number): void {
+    this.rejected += records
+    this.#isUnstated = true
+    const book = this.#options.bookOf(origin, topic)
+    if (book !== undefined) book.rejected += records
+  }
+
   /** Has the sink write what it holds, as far as it can now. */
   async hurry(): Promise<void> {
     this.pump()
@@ -411,10 +421,12 @@ export class SinkRunner {
   }
 
   /** Writes down how far the sink is. */
-  checkpoint(): Promise<void> {
+  async checkpoint(): Promise<void> {
+    // Its files would not say again how far they are.
+    if (this.#spool.isFailing) return
+    const position = this.#place
     const files = this.sink.takeMoved()
-    this.#checkpointedAt = this.#place
-    return this.#options.note({ sink: this.sink.name, position: this.#place, files })
+    if (await this.#options.note({ sink: this.sink.name, position, files })) this.#checkpointedAt = position
   }
 
   /** Makes durable what the sink has written. False when that fails or hangs; then it is not waited for. */

@@ -118,10 +118,10 @@ export function collectorStatus(
   const room = { left: statusTopicsMax, notShown: 0 }
   const origins = [...parts.ledger.origins.values()].map((origin) => originStatus(origin, room))
   const sinks: CollectorStatus['sinks'] = Object.create(null)
-  for (const [i, { sink, expired, oldestAtMs }] of parts.runners.entries()) {
+  for (const [i, { sink, expired, rejected, oldestAtMs }] of parts.runners.entries()) {
     const pendingRecords = pendingOf(parts.ledger, i)
     const lagMs = pendingRecords === 0 ? 0 : Math.max(0, timeMs - (oldestAtMs ?? timeMs))
-    sinks[sink.name] = { ...sink.status(), pendingRecords, expired, rejected: 0, lagMs }
+    sinks[sink.name] = { ...sink.status(), pendingRecords, expired, rejected, lagMs }
   }
   for (const sink of parts.passing) sinks[sink.name] = { ...sink.status(), pendingRecords: 0, expired: 0, rejected: 0, lagMs: 0 }
   const totals = parts.ledger.totals()

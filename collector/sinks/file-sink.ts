@@ -8,6 +8,7 @@ import type { FilePlace, SinkPlace } from '../spool/spool-bodies.ts'
 import { identityOf, LogFile, nameParts, rotationOf } from './log-file.ts'
 import type { LogPath } from './log-path.ts'
 import type { Entry, KeepingSink, KeepingSinkEvents, SinkStatus } from './sink.ts'
+import type { LostRecords } from './unsynced.ts'
 import { WrittenTail } from './written-tail.ts'
 
 const retryFirstMs = 100
@@ -45,7 +46,7 @@ interface Resume {
 export class FileSink implements KeepingSink {
   readonly name: string
   readonly patterns: CompiledPatterns
-  events: KeepingSinkEvents = { done() {}, moved() {}, note: async () => undefined, oldest: () => 0 }
+  events: KeepingSinkEvents = { done() {}, lost() {}, moved() {}, note: async () => true, oldest: () => 0 }
   readonly #options: FileSinkOptions
   readonly #files = new Map<string, LogFile>()
   readonly #dirty = new Set<LogFile>()
@@ -63,6 +64,7 @@ export class FileSink implements KeepingSink {
   #written = 0
   #timer: NodeJS.Timeout | undefined
   #syncing: Promise<void> | undefined
+  #syncError: string | undefined
   #isClosing = false
 
   constructor(options: FileSinkOptions) {
@@ -151,6 +153,12 @@ export class FileSink implements KeepingSink {
         done: (entry: Entry) => {
           this.#written += entry.count
           this.events.done(entry)
+        },
+        lost: (lost: LostRecords) => {
+          this.#options.onTrouble(
+            `sink ${this.name}: ${path}: the disk has dropped ${lost.records} records of ${lost.topic}; they count as rejected`,
+          )
+          this.events.lost(lost)
         },
         note: (place: FilePlace) => this.events.note([place]),
         oldest: () => this.events.oldest(),
@@ -302,7 +310,14 @@ export class FileSink implements KeepingSink {
   }
 
   async #syncAll(): Promise<void> {
-    for (const file of this.#files.values()) await file.sync()
+    let failure: unknown
+    for (const file of this.#files.values()) await file.sync().catch((error: unknown) => (failure ??= error))
+    const message = failure instanceof Error ? failure.message : undefined
+    if (message !== undefined && this.#syncError === undefined) {
+      this.#options.onTrouble(`sink ${this.name}: ${message}; what is not on the disk stays in the spool and is written again`)
+    }
+    this.#syncError = message
+    if (failure !== undefined) throw failure
   }
 
   async restore(places: readonly SinkPlace[], oldest: number): Promise<number> {
@@ -337,7 +352,7 @@ export class FileSink implements KeepingSink {
       written: this.#written,
       dropped: 0,
       pendingBytes: this.#pendingBytes,
-      error: failure?.message,
+      error: failure?.message ?? this.#syncError,
       where: this.#options.path.template,
     }
   }

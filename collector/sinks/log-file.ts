@@ -15,6 +15,7 @@ import type { FilePlace } from '../spool/spool-bodies.ts'
 import { syncFolder } from '../sync-folder.ts'
 import { dropBytes, WriteBuffer, writeFully } from '../write-buffer.ts'
 import type { Entry } from './sink.ts'
+import { type LostRecords, Unsynced } from './unsynced.ts'
 import type { WrittenTail } from './written-tail.ts'
 
 const lineFeed = 10
@@ -27,7 +28,10 @@ export interface LogFileEvents {
   /** Bytes that waited are in the file. */
   wrote(bytes: number): void
   done(entry: Entry): void
-  note(place: FilePlace): Promise<void>
+  /** The disk has dropped records that were done. */
+  lost(lost: LostRecords): void
+  /** False when it could not be written down. */
+  note(place: FilePlace): Promise<boolean>
   /** Places written down before this position are forgotten. */
   oldest(): number
 }
@@ -50,8 +54,8 @@ export class LogFile {
   readonly #waiting = new Fifo<Waiting>()
   #appendedBytes = 0
   #writtenBytes = 0
-  /** Written to and not made durable. */
-  #isUnsynced = false
+  /** Written and not made durable. */
+  #unsynced: Unsynced | undefined
   #handle: FileHandle | undefined
   #identity = ''
   #size = 0
@@ -84,7 +88,7 @@ export class LogFile {
   }
 
   get isIdle(): boolean {
-    return !this.isWriting && this.pendingBytes === 0 && this.#tail === undefined && !this.#isUnsynced
+    return !this.isWriting && this.pendingBytes === 0 && this.#tail === undefined && this.#unsynced === undefined
   }
 
   /** Position of the first entry it has not written; infinite when it has written all. */
@@ -147,9 +151,8 @@ export class LogFile {
         if (now.length > 0) {
           const { written, error } = await writeFully(handle, now)
           const kept = error === undefined ? written : await this.#cutBack(handle, now, written)
+          this.#wrote(this.#size, now, kept)
           this.#size += kept
-          this.hasMoved = true
-          this.#isUnsynced = true
           this.#settle(kept)
           chunks = [...dropBytes(now, kept), ...later]
           if (error !== undefined) throw error
@@ -162,6 +165,12 @@ export class LogFile {
     }
   }
 
+  #wrote(from: number, pieces: readonly Buffer[], bytes: number): void {
+    this.hasMoved = true
+    this.#unsynced ??= new Unsynced()
+    this.#unsynced.wrote(from, pieces, bytes)
+  }
+
   /** Bytes are where they belong. */
   #settle(bytes: number): void {
     this.#writtenBytes += bytes
@@ -170,6 +179,8 @@ export class LogFile {
       left -= first.left
       first.left = 0
       this.#waiting.shift()
+      this.#unsynced ??= new Unsynced()
+      this.#unsynced.done(first.entry)
       this.#events.done(first.entry)
     }
     const first = this.#waiting.peek()
@@ -185,6 +196,7 @@ export class LogFile {
       const lines = entry.lines.subarray(entry.lines.length - left)
       const { written, isEnd, isTorn } = await this.#tail.pass(lines)
       passed += written
+      if (written > 0) this.#wrote(this.#tail.size - written, [lines], written)
       if (!isEnd) continue
       this.#identity = this.#tail.identity
       this.#size = this.#tail.size
@@ -193,11 +205,7 @@ export class LogFile {
       if (isTorn) await this.close()
       break
     }
-    if (passed > 0) {
-      this.hasMoved = true
-      this.#isUnsynced = true
-      this.#settle(passed)
-    }
+    if (passed > 0) this.#settle(passed)
     return passed
   }
 
@@ -210,8 +218,12 @@ export class LogFile {
   }
 
   async #opened(): Promise<FileHandle> {
-    if (this.#mustReopen) await this.close()
-    this.#mustReopen = false
+    if (this.#mustReopen) {
+      // Where it has been moved to nobody will find it again.
+      await this.sync()
+      await this.close()
+      this.#mustReopen = false
+    }
     if (this.#handle !== undefined) {
       const { nlink, size } = await this.#handle.stat()
       this.#size = size
@@ -220,6 +232,7 @@ export class LogFile {
         return this.#handle
       }
       // Somebody deleted it: what went on being written there, nobody would ever read.
+      this.#unsynced = undefined
       await this.close()
     }
     await mkdir(dirname(this.path), { recursive: true, mode: folderMode })
@@ -252,7 +265,7 @@ export class LogFile {
     if (this.#notedIdentity === this.#identity && this.#notedAt >= this.#events.oldest()) return
     const { place } = this
     if (place === undefined) return
-    await this.#events.note(place)
+    if (!(await this.#events.note(place))) return
     this.#notedIdentity = place.identity
     this.#notedAt = place.position
   }
@@ -274,18 +287,33 @@ export class LogFile {
     this.#mustReopen = true
   }
 
-  /** Makes durable what was written before the call. */
+  /** Makes durable what was written before the call. Rejects when it is not; the next call writes it again then. */
   async sync(): Promise<void> {
-    if (!this.#isUnsynced) return
-    this.#isUnsynced = false
+    const unsynced = this.#unsynced
+    if (unsynced === undefined) return
+    this.#unsynced = undefined
     try {
+      if (unsynced.isSuspect && !(await this.#rewrite(unsynced))) for (const lost of unsynced.giveUp()) this.#events.lost(lost)
       if (this.#handle !== undefined) return await this.#handle.datasync()
       const handle = await open(this.path, constants.O_RDONLY | constants.O_NOFOLLOW)
       await handle.datasync().finally(() => handle.close())
     } catch (error) {
       // Moved away or deleted: it is out of reach, and not ours any more.
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
-      this.#isUnsynced = true
+      unsynced.isSuspect = true
+      unsynced.follow(this.#unsynced)
+      this.#unsynced = unsynced
+      throw error
+    }
+  }
+
+  /** False when what was written cannot be read, or not in this file. */
+  async #rewrite(unsynced: Unsynced): Promise<boolean> {
+    const identity = this.#identity
+    try {
+      return await unsynced.rewrite(this.path, async (handle) => identityOf(await handle.stat()) === identity)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false
       throw error
     }
   }

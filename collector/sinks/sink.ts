@@ -2,6 +2,7 @@
 import type { CompiledPatterns } from '../../wire/pattern.ts'
 import type { Topic } from '../../wire/topic.ts'
 import type { SinkPlace } from '../spool/spool-bodies.ts'
+import type { LostRecords } from './unsynced.ts'
 
 export interface SinkStatus {
   readonly type: string
@@ -22,6 +23,7 @@ export interface Entry {
   readonly position: number
   readonly end: number
   readonly topic: Topic
+  readonly origin: string
   /** Each ended by LF. A view into a received frame; not written to, held until it is done with. */
   readonly lines: Buffer
   readonly count: number
@@ -46,10 +48,12 @@ export interface Sink {
 export interface KeepingSinkEvents {
   /** Every line of an entry is where it belongs. */
   done(entry: Entry): void
+  /** Records that were done are not on the disk, and cannot be written again. */
+  lost(lost: LostRecords): void
   /** There is room for more, or something that was stuck moves again. */
   moved(): void
-  /** Writes down how far a file is before the first byte goes there; resolves when that is on its way to the disk. */
-  note(files: SinkPlace['files']): Promise<void>
+  /** Writes down how far a file is before the first byte goes there; resolves when that is on its way to the disk, or false when it is not. */
+  note(files: SinkPlace['files']): Promise<boolean>
   /** Oldest position of the spool that counts: what was written down before it may be gone. */
   oldest(): number
 }

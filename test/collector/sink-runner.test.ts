@@ -22,7 +22,7 @@ const topic = logTopic('info', 'shop')
 class SlowSink implements KeepingSink {
   readonly name = 'slow'
   readonly patterns = compilePatterns(['log.>'])
-  events: KeepingSinkEvents = { done() {}, moved() {}, note: async () => undefined, oldest: () => 0 }
+  events: KeepingSinkEvents = { done() {}, lost() {}, moved() {}, note: async () => true, oldest: () => 0 }
   readonly held: Entry[] = []
   readonly written: string[] = []
   entriesMax = 4
@@ -135,7 +135,7 @@ async function newRunner(dir: string): Promise<RunnerInTest> {
     sink,
     spool: it.spool,
     bookOf: () => book,
-    note: async (place) => void notes.push(place),
+    note: async (place) => notes.push(place) > 0,
     moved() {},
     expired() {},
     books: () => [{ origin, topic, book }],

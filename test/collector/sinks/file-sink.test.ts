@@ -28,7 +28,16 @@ function fileSink(dir: string, rotateBytes: number = 1e9) {
   const writeBytes = (topic: Topic, lines: Buffer, { isSpooled = true }: { readonly isSpooled?: boolean } = {}) => {
     const position = entries.at(-1)?.end ?? 0
     const count = lines.toString('latin1').split('\n').length - 1
-    const entry: Entry = { position, end: position + lines.length, topic, lines, count, receivedAtMs: Date.now(), isSpooled }
+    const entry: Entry = {
+      position,
+      end: position + lines.length,
+      topic,
+      origin: 'origin-000000001',
+      lines,
+      count,
+      receivedAtMs: Date.now(),
+      isSpooled,
+    }
     entries.push(entry)
     sink.write(entry)
     return entry

@@ -1,18 +1,19 @@
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import { LogFile } from '../../../collector/sinks/log-file.ts'
 import { recordBytesMax } from '../../../wire/limits.ts'
 import { logTopic } from '../../../wire/topic.ts'
 import { tempDir } from '../../support/processes.ts'
 import { smallDisks } from '../small-disk.ts'
+import { fileHandlePrototype } from '../spool/spool-in-test.ts'
 
 const topic = logTopic('info', 'shop')
 const large = 1e9
 
 /** A file whose entries follow each other in the spool, each as long there as its lines. */
 function logFile(path: string, rotateBytes: number = large) {
-  const written = { bytes: 0, records: 0 }
+  const written = { bytes: 0, records: 0, lost: 0 }
   const file = new LogFile(path, rotateBytes, {
     wrote(bytes) {
       written.bytes += bytes
@@ -20,14 +21,17 @@ function logFile(path: string, rotateBytes: number = large) {
     done({ count }) {
       written.records += count
     },
-    note: async () => undefined,
+    lost({ records }) {
+      written.lost += records
+    },
+    note: async () => true,
     oldest: () => 0,
   })
   let end = 0
   const appendBytes = (lines: Buffer, count: number) => {
     const position = end
     end += lines.length
-    file.append({ position, end, topic, lines, count, receivedAtMs: 0, isSpooled: true })
+    file.append({ position, end, topic, origin: 'origin-000000001', lines, count, receivedAtMs: 0, isSpooled: true })
   }
   const append = (...lines: readonly string[]) => appendBytes(Buffer.from(lines.map((line) => `${line}\n`).join('')), lines.length)
   return { file, append, appendBytes, written }
@@ -46,7 +50,7 @@ test('keeps lines byte for byte, whatever is in them, in the order they came', a
   await file.flush()
   await file.close()
   expect(readFileSync(path)).toEqual(Buffer.concat([expected, bytes]))
-  expect(written).toEqual({ bytes: expected.length + bytes.length, records: lines.length + 1 })
+  expect(written).toEqual({ bytes: expected.length + bytes.length, records: lines.length + 1, lost: 0 })
   expect(file.pendingBytes).toBe(0)
 })
 
@@ -180,7 +184,7 @@ describe('what others do to the file', () => {
     append('line')
     await expect(file.flush()).rejects.toThrow(/ELOOP/)
     expect(readFileSync(target, 'utf8')).toBe('precious')
-    expect(written).toEqual({ bytes: 0, records: 0 })
+    expect(written).toEqual({ bytes: 0, records: 0, lost: 0 })
     rmSync(path)
     await file.flush()
     await file.close()
@@ -272,7 +276,7 @@ test('a folder that cannot be made keeps the lines pending until it can', async 
   await file.flush()
   await file.close()
   expect(readFileSync(path, 'utf8')).toBe('one\ntwo\n')
-  expect(written).toEqual({ bytes: 8, records: 2 })
+  expect(written).toEqual({ bytes: 8, records: 2, lost: 0 })
   expect(file.lowest).toBe(Number.POSITIVE_INFINITY)
 })
 
@@ -317,4 +321,78 @@ test('lines appended while a write is under way follow it', async () => {
   await file.close()
   const lines = readFileSync(path, 'utf8').split('\n').slice(0, -1)
   expect(lines.filter((_, i) => i % 2 === 0)).toEqual(Array.from({ length: 500 }, (_, n) => String(n)))
+})
+
+describe('a sync that fails', () => {
+  afterEach(() => vi.restoreAllMocks())
+  const failure = Object.assign(new Error('EIO: i/o error, fdatasync'), { code: 'EIO' })
+
+  test('is not believed the next time: what was written since the last good one is written again, in its place, first', async () => {
+    await using dir = await tempDir()
+    const path = join(dir.path, 'a.ndjson')
+    const { file, append, written } = logFile(path)
+    append('on the disk')
+    await file.flush()
+    await file.sync()
+    append('one')
+    await file.flush()
+    append('two', 'three')
+    await file.flush()
+    const prototype = await fileHandlePrototype()
+    const datasync = vi.spyOn(prototype, 'datasync').mockRejectedValueOnce(failure)
+    const write = vi.spyOn(prototype, 'write')
+    await expect(file.sync()).rejects.toThrow('EIO')
+    append('after it')
+    await file.flush()
+    expect(write).not.toHaveBeenCalled()
+    await file.sync()
+    const unsynced = 'one\ntwo\nthree\nafter it\n'
+    const [[bytes, from, length, at] = []] = write.mock.calls as unknown as [bytes: Buffer, from: number, length: number, at: number][]
+    expect([from, length, at]).toEqual([0, unsynced.length, 'on the disk\n'.length])
+    expect(bytes?.toString('utf8', 0, length)).toBe(unsynced)
+    expect(write.mock.invocationCallOrder[0]).toBeLessThan(datasync.mock.invocationCallOrder[1] ?? 0)
+    await file.sync()
+    expect(write).toHaveBeenCalledTimes(1)
+    expect(datasync).toHaveBeenCalledTimes(2)
+    await file.close()
+    expect(readFileSync(path, 'utf8')).toBe(`on the disk\n${unsynced}`)
+    expect(written).toMatchObject({ records: 5, lost: 0 })
+  })
+
+  test('and has left other bytes in the file than were written: their records are lost, and counted, once', async () => {
+    await using dir = await tempDir()
+    const path = join(dir.path, 'a.ndjson')
+    const { file, append, written } = logFile(path)
+    append('on the disk')
+    await file.flush()
+    await file.sync()
+    append('one', 'two')
+    await file.flush()
+    const datasync = vi.spyOn(await fileHandlePrototype(), 'datasync').mockRejectedValueOnce(failure)
+    await expect(file.sync()).rejects.toThrow('EIO')
+    // As a page that was dropped reads.
+    writeFileSync(path, Buffer.concat([Buffer.from('on the disk\n'), Buffer.alloc(8)]))
+    datasync.mockRejectedValueOnce(failure)
+    await expect(file.sync()).rejects.toThrow('EIO')
+    await file.sync()
+    expect(written).toMatchObject({ records: 3, lost: 2 })
+    await file.close()
+  })
+})
+
+test('moved away and opened anew: what was written into it is on the disk before it is closed', async () => {
+  await using dir = await tempDir()
+  const path = join(dir.path, 'a.ndjson')
+  const { file, append } = logFile(path)
+  append('before')
+  await file.flush()
+  renameSync(path, join(dir.path, 'moved'))
+  file.reopen()
+  const datasync = vi.spyOn(await fileHandlePrototype(), 'datasync')
+  append('after')
+  await file.flush()
+  expect(datasync).toHaveBeenCalledTimes(1)
+  vi.restoreAllMocks()
+  await file.close()
+  expect(readFileSync(path, 'utf8')).toBe('after\n')
 })

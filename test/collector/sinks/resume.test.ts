@@ -41,6 +41,7 @@ function newSink(dir: string, rotateBytes: number, places: SinkPlace[]): FileSin
     ...sink.events,
     note: async (files) => {
       places.push({ sink: 'files', position: sink.lowest, files })
+      return true
     },
   }
   return sink
@@ -91,7 +92,16 @@ async function runRounds(dir: string, rotateBytes: number, rounds: readonly Roun
     for (const text of texts) {
       const lines = Buffer.from(text.map((line) => `${line}\n`).join(''))
       const position = (entries.at(-1)?.end ?? 0) + 7
-      const entry = { position, end: position + lines.length, topic, lines, count: text.length, receivedAtMs: 0, isSpooled: true }
+      const entry = {
+        position,
+        end: position + lines.length,
+        topic,
+        origin: 'origin-000000001',
+        lines,
+        count: text.length,
+        receivedAtMs: 0,
+        isSpooled: true,
+      }
       entries.push(entry)
       sink.write(entry)
     }
