@@ -8,7 +8,14 @@ import type { CollectorFlags, DoctorFlags, StatusFlags, TailFlags } from './flag
 
 const exitFailed = 1
 const exitUsage = 2
-const usageCodes = new Set(['SPW_OPTION_INVALID', 'SPW_PATTERN_INVALID', 'SPW_TOPIC_INVALID', 'SPW_CONFIG_INVALID', 'SPW_BIND_REFUSED'])
+const usageCodes = new Set([
+  'SPW_OPTION_INVALID',
+  'SPW_PATTERN_INVALID',
+  'SPW_EXPRESSION_INVALID',
+  'SPW_TOPIC_INVALID',
+  'SPW_CONFIG_INVALID',
+  'SPW_BIND_REFUSED',
+])
 
 const program = new Command('spillway')
   .description('Carries logs of Node applications to files and to people, without ever making the application wait.')

@@ -7,10 +7,10 @@ import { CST, isScalar, Lexer, LineCounter, parseDocument, visit } from 'yaml'
 import { z } from 'zod'
 import { defaultHttpAddress, defaultPorts, type Endpoint, isIpc, parseEndpoint, siblingEndpoint, splitAddress } from '../wire/endpoint.ts'
 import { spoolBytesMaxDefault, spoolBytesMaxMin, spoolSyncEveryMs, spoolSyncEveryMsMax } from '../wire/limits.ts'
+import { nearest } from '../wire/nearest.ts'
 import { compilePatterns } from '../wire/pattern.ts'
 import { parseBytes, parseDuration } from '../wire/quantity.ts'
 import { SpillwayError } from '../wire/spillway-error.ts'
-import { nearest } from './nearest.ts'
 import { unknownPlaceholders } from './sinks/log-path.ts'
 
 /** Longest file before it is rotated, unless told otherwise. */

@@ -289,3 +289,21 @@ export const statusBytesMax = 33_554_432
 export const farewellBytesMax = 8_388_608
 /** Blocks in use, of one MiB each. Beyond it entries get memory of their own. */
 export const spoolBlocksOutMax = 48
+
+/** An expression's text, in characters: a list of some hundred order numbers fits. */
+export const expressionCharsMax = 8_192
+/** Nodes of an expression's tree, and how deep it may be. What a person writes has tens of nodes and a depth below ten. */
+export const expressionNodesMax = 2_000
+export const expressionDepthMax = 100
+
+/**
+ * Steps one expression may take for one record: a step is a node, an element of a list that is looked at, or some tens of
+ * characters of a text. A record needs tens; this many take 20 to 300 ms, and such a record is counted.
+ */
+export const expressionStepsMax = 1_000_000
+
+/** Longest text an expression may put together. */
+export const expressionTextCharsMax = 1_048_576
+
+/** Instructions of all regular expressions of one expression together: time is instructions times characters. */
+export const regularExpressionSizeMax = 1_000

@@ -3,6 +3,7 @@ export type SpillwayErrorCode =
   | 'SPW_OPTION_INVALID'
   | 'SPW_TOPIC_INVALID'
   | 'SPW_PATTERN_INVALID'
+  | 'SPW_EXPRESSION_INVALID'
   | 'SPW_FRAME_INVALID'
   | 'SPW_CONFIG_INVALID'
   | 'SPW_BIND_REFUSED'
@@ -15,6 +16,7 @@ const errorCodes: Readonly<Record<SpillwayErrorCode, { readonly retryable: boole
   SPW_OPTION_INVALID: { retryable: false },
   SPW_TOPIC_INVALID: { retryable: false },
   SPW_PATTERN_INVALID: { retryable: false },
+  SPW_EXPRESSION_INVALID: { retryable: false },
   SPW_FRAME_INVALID: { retryable: false },
   SPW_CONFIG_INVALID: { retryable: false },
   SPW_BIND_REFUSED: { retryable: false },
