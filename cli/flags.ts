@@ -32,3 +32,27 @@ export interface StatusFlags {
   /** A duration or an ISO time, as it was typed: what it means depends on the collector's clock. */
   readonly since?: string
 }
+
+export interface QueryFlags {
+  readonly config?: string
+  readonly dir?: string
+  /** Durations or ISO times, as they were typed. */
+  readonly since?: string
+  readonly until?: string
+  readonly level?: string
+  readonly service?: readonly string[]
+  readonly where?: readonly string[]
+  readonly grep?: readonly string[]
+  readonly fields?: string
+  readonly json?: boolean
+  readonly pretty?: boolean
+  readonly csv?: boolean
+  readonly limit?: number
+  readonly count?: boolean
+  readonly stats?: string
+  readonly by?: string
+  /** A duration, as it was typed. */
+  readonly every?: string
+  readonly follow?: boolean
+  readonly sql?: string
+}

@@ -4,7 +4,7 @@ import { Command, CommanderError, InvalidArgumentError } from 'commander'
 import { parseDuration } from '../wire/quantity.ts'
 import { SpillwayError } from '../wire/spillway-error.ts'
 import { version } from '../wire/version.ts'
-import type { CollectorFlags, DoctorFlags, StatusFlags, TailFlags } from './flags.ts'
+import type { CollectorFlags, DoctorFlags, QueryFlags, StatusFlags, TailFlags } from './flags.ts'
 
 const exitFailed = 1
 const exitUsage = 2
@@ -29,6 +29,7 @@ const program = new Command('spillway')
 Start here:
   $ spillway collector                    keep what applications log under ./spillway-data/logs/
   $ spillway tail                         watch it live
+  $ spillway query --level error          search what was kept
   $ spillway status                       what was delivered, what was lost and why
 
 Exit codes: 0 done, 1 failed, 2 wrong usage.`,
@@ -101,6 +102,44 @@ Examples:
   $ spillway status --json | jq .totals`,
   )
   .action(async (flags: StatusFlags) => (await import('./status.ts')).runStatus(flags))
+
+program
+  .command('query')
+  .description('Search and count what is kept in files, with or without a running collector.')
+  .argument('[conditions...]', "conditions such as 'res.statusCode >= 500', and topics such as log.error.>; all conditions have to be met")
+  .option('-c, --config <file>', 'configuration of the collector, YAML: where its files are')
+  .option('--dir <dir>', 'folder of the collector, or any folder of .ndjson, .ndjson.gz and .ndjson.zst files (default: ./spillway-data)')
+  .option('--since <time>', 'from then on: 10m ago, or 2026-05-31T18:00, local time unless it ends in Z (default: all)')
+  .option('--until <time>', 'before then: 5m ago, or 2026-05-31T18:00 (default: all)')
+  .option('--level <level>', 'this level and above: trace, debug, info, warn, error, fatal')
+  .option('--service <name>', 'only this service; may be given several times', collect)
+  .option('--where <condition>', 'a condition, in the Common Expression Language; may be given several times', collect)
+  .option('--grep <text>', 'only lines with this text in them; may be given several times', collect)
+  .option('--fields <names>', 'only these fields, separated by commas: time,level,res.statusCode')
+  .option('--json', 'lines as they were logged, results as JSON lines (default into a pipe)')
+  .option('--pretty', 'for people (default on a terminal)')
+  .option('--csv', 'as CSV, with a header (default fields: time,level,service,msg)')
+  .option('--limit <n>', 'end after this many lines', parseCount)
+  .option('--count', 'how many lines match')
+  .option('--stats <field>', 'count, least, most, mean and p50, p95, p99 of the numbers in this field')
+  .option('--by <field>', 'apart for each value of this field, the most frequent first')
+  .option('--every <duration>', 'apart for each interval, such as 1m or 1h; alone, as a histogram')
+  .option('--follow', 'then go on with what is written from now on')
+  .option('--sql <query>', 'SQL over the table logs, with DuckDB where it is installed')
+  .addHelpText(
+    'after',
+    `
+Lines come in the order of their time. Results go to standard output, words about them to standard error. Exit code 1 when
+a file could not be read whole, 130 when it was interrupted. Conditions are described in docs/QUERY.md.
+
+Examples:
+  $ spillway query 'res.statusCode >= 500' --since 1h
+  $ spillway query --service checkout --level error --since 2026-05-31T18:00 --until 2026-05-31T19:00
+  $ spillway query --where 'err.message.contains("refused")' --every 10m
+  $ spillway query --stats responseTime --by req.url --since 1d
+  $ spillway query --grep payment --csv --fields time,order,cents`,
+  )
+  .action(async (args: string[], flags: QueryFlags) => (await import('./query.ts')).runQueryCommand(args, flags))
 
 program
   .command('validate')

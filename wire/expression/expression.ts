@@ -20,6 +20,8 @@ export interface Expression {
   readonly text: string
   /** What can be told from a line's text alone. */
   readonly lineFilter: LineFilter
+  /** The same for a text with one character per byte of UTF-8, as `buffer.latin1Slice()` gives it without decoding. */
+  readonly byteFilter: LineFilter
   /** Records that took more steps than one may, and did not match for that reason. */
   readonly tooCostly: number
   /** Whether a record meets the condition. What cannot be computed is not met: a missing field, a text where a number is needed. Never throws. */
@@ -51,6 +53,7 @@ export function compileExpression(text: string, name = 'expression'): Expression
   return {
     text,
     lineFilter,
+    byteFilter: lineFilterOf(tree, bytesAsText),
     get tooCostly() {
       return tooCostly
     },
@@ -60,4 +63,9 @@ export function compileExpression(text: string, name = 'expression'): Expression
       return value === failed ? undefined : value
     },
   }
+}
+
+/** UTF-8, one character per byte. */
+export function bytesAsText(text: string): string {
+  return Buffer.from(text, 'utf8').toString('latin1')
 }

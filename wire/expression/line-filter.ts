@@ -55,16 +55,20 @@ export function hasEscapes(text: string): boolean {
   return text.includes('\\u') || text.includes('\\/')
 }
 
-export function lineFilterOf(tree: Node): LineFilter {
+/** @param encode - How texts are written in what will be looked at; see {@link Expression.byteFilter}. */
+export function lineFilterOf(tree: Node, encode: (text: string) => string = (text) => text): LineFilter {
   const tests = whenTrue(tree, []).slice(0, testsMax)
-  const onLine = distinct(tests.filter((test): test is TextTest | NumberTest => test.kind === 'text' || test.kind === 'number'))
+  const onLine = distinct(tests.filter((test): test is TextTest | NumberTest => test.kind === 'text' || test.kind === 'number')).map(
+    (test): TextTest | NumberTest =>
+      test.kind === 'text' ? { ...test, anyOf: test.anyOf.map(encode) } : { ...test, key: encode(test.key) },
+  )
   // What fails most often goes first.
   const rank = (test: TextTest | NumberTest) => (test.kind === 'number' ? 1 : test.isValue ? 0 : 2)
   onLine.sort((a, b) => rank(a) - rank(b))
   return {
     levels: common(tests.flatMap((test) => (test.kind === 'levels' ? [test.levels] : []))),
     services: common(tests.flatMap((test) => (test.kind === 'services' ? [test.services] : []))),
-    needle: onLine.flatMap((test) => (test.kind === 'number' ? [JSON.stringify(test.key)] : test.anyOf.length === 1 ? test.anyOf : []))[0],
+    needle: onLine.flatMap((test) => (test.kind === 'number' ? [`"${test.key}"`] : test.anyOf.length === 1 ? test.anyOf : []))[0],
     mayMatch: (line) => {
       for (const test of onLine) if (!(test.kind === 'text' ? holdsText(line, test) : holdsNumber(line, test))) return hasEscapes(line)
       return true

@@ -1,0 +1,64 @@
+/** `spillway query --sql`: DuckDB over the kept files, where it is installed. */
+import { listLogFiles } from '../collector/query/log-folder.ts'
+import { csvLine } from '../dashboards/query-output.ts'
+import { SpillwayError } from '../wire/spillway-error.ts'
+import type { QueryFlags } from './flags.ts'
+
+const packageName = '@duckdb/node-api'
+
+/** What is used of the package. */
+interface DuckDb {
+  readonly DuckDBInstance: {
+    create(path: string, options: Readonly<Record<string, string>>): Promise<{ connect(): Promise<DuckDbConnection> }>
+  }
+}
+
+interface DuckDbConnection {
+  run(sql: string): Promise<unknown>
+  stream(sql: string): Promise<{
+    columnNames(): readonly string[]
+    yieldRowsJson(): AsyncIterable<readonly (readonly unknown[])[]>
+  }>
+}
+
+/** Rows as JSON lines, or as CSV; the files are the table `logs`. */
+export async function runSql(sql: string, templates: readonly string[], flags: QueryFlags): Promise<void> {
+  const duckDb = await loadDuckDb()
+  const listings = await Promise.all(templates.map((template) => listLogFiles(template)))
+  const paths = listings.flatMap(({ files }) => files.map((file) => file.path))
+  if (paths.length === 0)
+    throw new SpillwayError('SPW_DIR_UNUSABLE', `no files of lines under ${templates.join(' and ')}; --dir says where they are`)
+  let isOpen = true
+  process.stdout.on('error', () => {
+    isOpen = false
+  })
+  const connection = await (await duckDb.DuckDBInstance.create(':memory:', { memory_limit: '512MB' })).connect()
+  const list = paths.map((path) => `'${path.replaceAll("'", "''")}'`).join(', ')
+  try {
+    await connection.run(
+      `CREATE VIEW logs AS SELECT * FROM read_json([${list}], format = 'newline_delimited', union_by_name = true, ignore_errors = true, filename = true)`,
+    )
+    const result = await connection.stream(sql)
+    const names = result.columnNames()
+    if (flags.csv) process.stdout.write(`${csvLine(names)}\n`)
+    for await (const rows of result.yieldRowsJson()) {
+      if (!isOpen) break
+      for (const row of rows)
+        process.stdout.write(`${flags.csv ? csvLine(row) : JSON.stringify(Object.fromEntries(names.map((name, i) => [name, row[i]])))}\n`)
+    }
+  } catch (error) {
+    throw new SpillwayError('SPW_OPTION_INVALID', `--sql: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
+  }
+}
+
+async function loadDuckDb(): Promise<DuckDb> {
+  try {
+    return (await import(packageName)) as DuckDb
+  } catch (error) {
+    throw new SpillwayError(
+      'SPW_OPTION_INVALID',
+      `--sql needs DuckDB, which is not installed (it is 70 MB): npm install ${packageName}, beside spillway; everything but --sql works without`,
+      { cause: error },
+    )
+  }
+}

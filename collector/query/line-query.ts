@@ -1,0 +1,259 @@
+/**
+ * Which lines of a block are wanted. The cheap questions come first: time and level from the head of the line, texts that
+ * must stand in it, and only then is it parsed, once, for the condition.
+ */
+import { isAscii, isUtf8 } from 'node:buffer'
+import { bytesAsText, type Expression } from '../../wire/expression/expression.ts'
+import { hasEscapes } from '../../wire/expression/line-filter.ts'
+import { hostIn, type LogRecord, parseFields } from '../../wire/expression/log-record.ts'
+import { type Level, levels, type Rank } from '../../wire/level.ts'
+import type { CompiledPatterns } from '../../wire/pattern.ts'
+import { logTopic } from '../../wire/topic.ts'
+import { LineHead, rankOrInfo } from './line-head.ts'
+import type { LogBlock } from './log-blocks.ts'
+import type { LogFileEntry } from './log-folder.ts'
+import type { IndexBlock } from './log-index.ts'
+
+/** What is asked of lines. */
+export interface LineConditions {
+  /** Unix ms; a line without a time is not wanted when either is given. */
+  readonly sinceMs?: number | undefined
+  /** Unix ms, not included. */
+  readonly untilMs?: number | undefined
+  /** Least severe rank wanted. */
+  readonly rankMin?: Rank | undefined
+  readonly services?: ReadonlySet<string> | undefined
+  readonly patterns?: CompiledPatterns | undefined
+  /** Each stands somewhere in the line. */
+  readonly texts: readonly string[]
+  readonly where?: Expression | undefined
+}
+
+/** A wanted line, parsed at most once. */
+export class Match implements LogRecord {
+  /** As it was kept, without its line feed. Its bytes, when they are not UTF-8. */
+  readonly line: string
+  readonly bytes: Buffer | undefined
+  readonly level: Level
+  readonly service: string
+  readonly timeMs: number | undefined
+  #fields: Readonly<Record<string, unknown>> | undefined
+
+  constructor(line: string, bytes: Buffer | undefined, rank: Rank | undefined, timeMs: number, entry: LogFileEntry) {
+    this.line = line
+    this.bytes = bytes
+    this.level = rank === undefined ? (entry.level ?? levels[rankOrInfo(rank)]) : levels[rank]
+    this.timeMs = Number.isNaN(timeMs) ? undefined : timeMs
+    this.service = entry.service ?? textOf(this.fields, 'service') ?? ''
+  }
+
+  get fields(): Readonly<Record<string, unknown>> {
+    this.#fields ??= parseFields(this.line) ?? noFields
+    return this.#fields
+  }
+
+  get isJson(): boolean {
+    return this.fields !== noFields
+  }
+
+  /** The logger's name. */
+  get name(): string | undefined {
+    return textOf(this.fields, 'name')
+  }
+
+  get topic(): string {
+    return logTopic(this.level, this.service, this.name)
+  }
+
+  get host(): string | undefined {
+    return hostIn(this.fields)
+  }
+}
+
+const noFields: Readonly<Record<string, unknown>> = Object.freeze(Object.create(null) as Record<string, unknown>)
+
+function textOf(fields: Readonly<Record<string, unknown>>, name: string): string | undefined {
+  const value = Object.hasOwn(fields, name) ? fields[name] : undefined
+  return typeof value === 'string' ? value : undefined
+}
+
+/** What was seen while looking, beside matches. */
+export interface ScanCounts {
+  lines: number
+  matched: number
+  /** Lines that are no JSON object, as far as they were looked at. */
+  invalid: number
+  /** The last line of a file, unfinished. */
+  torn: number
+}
+
+const lineFeed = 10
+const openBrace = 123
+const closeBrace = 125
+
+export class LineQuery {
+  readonly #conditions: LineConditions
+  /** Alternatives of each text, as bytes: as it is, and as JSON writes it. */
+  readonly #texts: readonly (readonly string[])[]
+  readonly #levels: number
+  readonly #services: ReadonlySet<string> | undefined
+  readonly #head = new LineHead()
+  readonly counts: ScanCounts = { lines: 0, matched: 0, invalid: 0, torn: 0 }
+
+  constructor(conditions: LineConditions) {
+    this.#conditions = conditions
+    this.#texts = conditions.texts.map((text) => [...new Set([text, JSON.stringify(text).slice(1, -1)].map(bytesAsText))])
+    const { rankMin = 0, where } = conditions
+    this.#levels = levels.reduce(
+      (all, level, rank) => (rank >= rankMin && (where?.lineFilter.levels?.has(level) ?? true) ? all | (1 << rank) : all),
+      0,
+    )
+    const asked = [conditions.services, where?.lineFilter.services].filter((set) => set !== undefined)
+    this.#services = asked.length === 0 ? undefined : new Set([...(asked[0] ?? [])].filter((name) => asked.every((set) => set.has(name))))
+  }
+
+  /** False when no line of the file can be wanted. */
+  mayHoldFile(entry: LogFileEntry): boolean {
+    if (entry.service !== undefined && this.#services !== undefined && !this.#services.has(entry.service)) return false
+    return this.#levels !== 0
+  }
+
+  /** False when no line of the block can be wanted. */
+  mayHold(block: IndexBlock): boolean {
+    const { sinceMs, untilMs } = this.#conditions
+    if ((block.levels & this.#levels) === 0) return false
+    if (sinceMs === undefined && untilMs === undefined) return true
+    if (block.fromMs === undefined || block.toMs === undefined) return false
+    return (sinceMs === undefined || block.toMs >= sinceMs) && (untilMs === undefined || block.fromMs < untilMs)
+  }
+
+  /** Whether every line of the block would be wanted, and nothing of it has to be read to count it. */
+  wantsAll(block: IndexBlock, entry: LogFileEntry): boolean {
+    const { sinceMs, untilMs, patterns, texts, where } = this.#conditions
+    if (patterns !== undefined || texts.length > 0 || where !== undefined || (block.levels & ~this.#levels) !== 0) return false
+    if (this.#services !== undefined && entry.service === undefined) return false
+    // Lines without a time may be among the others.
+    return sinceMs === undefined && untilMs === undefined
+  }
+
+  /**
+   * Gives every wanted line to `use`, in order, and says what the block holds.
+   *
+   * @param needsSummary - Whether what is returned will be kept as an index; without it lines may be passed over unseen.
+   */
+  scan(block: LogBlock, entry: LogFileEntry, needsSummary: boolean, use: (match: Match) => void): IndexBlock | undefined {
+    const bytes = block.lines
+    // One character per byte; decoding costs more, and is done for lines that are wanted.
+    const text = bytes.toString('latin1')
+    const needle = needsSummary ? undefined : this.#needleFor(text)
+    if (needle !== undefined) {
+      this.#scanFor(needle, text, block, entry, use)
+      return undefined
+    }
+    let start = 0
+    let lines = 0
+    let fromMs = Number.POSITIVE_INFINITY
+    let toMs = Number.NEGATIVE_INFINITY
+    let seen = 0
+    while (start < text.length) {
+      let end = text.indexOf('\n', start)
+      if (end === -1) {
+        end = text.length
+        if (this.#isTorn(bytes, start)) break
+      }
+      if (end > start) lines += 1
+      this.#head.read(text, start, end)
+      const { rank, timeMs } = this.#head
+      const lineRank = rank ?? (entry.level === undefined ? undefined : (levels.indexOf(entry.level) as Rank))
+      seen |= 1 << rankOrInfo(lineRank)
+      if (timeMs < fromMs) fromMs = timeMs
+      if (timeMs > toMs) toMs = timeMs
+      this.#look(text, start, end, rank, timeMs, lineRank, bytes, entry, use)
+      start = end + 1
+    }
+    this.counts.lines += lines
+    const hasTimes = fromMs <= toMs
+    return {
+      offset: block.offset,
+      bytes: block.bytes,
+      lines,
+      fromMs: hasTimes ? fromMs : undefined,
+      toMs: hasTimes ? toMs : undefined,
+      levels: seen,
+    }
+  }
+
+  /** Something every wanted line has, if it can be looked for in this text. */
+  #needleFor(text: string): string | undefined {
+    const literal = this.#texts.find((alternatives) => alternatives.length === 1)?.[0]
+    if (literal !== undefined && literal.length >= 2) return literal
+    const needle = this.#conditions.where?.byteFilter.needle
+    return needle === undefined || hasEscapes(text) ? undefined : needle
+  }
+
+  /** Only the lines in which the needle stands. */
+  #scanFor(needle: string, text: string, block: LogBlock, entry: LogFileEntry, use: (match: Match) => void): void {
+    const bytes = block.lines
+    for (let at = text.indexOf(needle); at !== -1; ) {
+      const start = text.lastIndexOf('\n', at) + 1
+      let end = text.indexOf('\n', at)
+      if (end === -1) {
+        end = text.length
+        if (this.#isTorn(bytes, start)) return
+      }
+      this.#head.read(text, start, end)
+      const { rank, timeMs } = this.#head
+      const lineRank = rank ?? (entry.level === undefined ? undefined : (levels.indexOf(entry.level) as Rank))
+      this.#look(text, start, end, rank, timeMs, lineRank, bytes, entry, use)
+      at = text.indexOf(needle, end)
+    }
+  }
+
+  #look(
+    text: string,
+    start: number,
+    end: number,
+    rank: Rank | undefined,
+    timeMs: number,
+    lineRank: Rank | undefined,
+    bytes: Buffer,
+    entry: LogFileEntry,
+    use: (match: Match) => void,
+  ): void {
+    if (text.charCodeAt(start) !== openBrace || text.charCodeAt(end - 1) !== closeBrace) {
+      if (start === end) return
+      this.counts.invalid += 1
+    }
+    const { sinceMs, untilMs, where, patterns } = this.#conditions
+    // NaN is in no range.
+    if (sinceMs !== undefined && !(timeMs >= sinceMs)) return
+    if (untilMs !== undefined && !(timeMs < untilMs)) return
+    if (((1 << rankOrInfo(lineRank)) & this.#levels) === 0) return
+    if (this.#texts.length > 0 || where !== undefined) {
+      const line = text.slice(start, end)
+      for (const alternatives of this.#texts) if (!alternatives.some((alternative) => line.includes(alternative))) return
+      if (where !== undefined && !where.byteFilter.mayMatch(line)) return
+    }
+    const own = bytes.subarray(start, end)
+    const isPlain = isAscii(own)
+    const match = new Match(
+      isPlain ? own.toString('latin1') : own.toString('utf8'),
+      isPlain || isUtf8(own) ? undefined : Buffer.from(own),
+      rank,
+      timeMs,
+      entry,
+    )
+    if (this.#services !== undefined && !this.#services.has(match.service)) return
+    if (patterns !== undefined && !patterns.matches(match.topic)) return
+    if (where !== undefined && !where.matches(match)) return
+    this.counts.matched += 1
+    use(match)
+  }
+
+  /** An unfinished line; one that only lacks its line feed is none. */
+  #isTorn(bytes: Buffer, start: number): boolean {
+    if (bytes.at(-1) === lineFeed || parseFields(bytes.toString('utf8', start)) !== undefined) return false
+    this.counts.torn += 1
+    return true
+  }
+}
