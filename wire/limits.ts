@@ -307,3 +307,22 @@ export const expressionTextCharsMax = 1_048_576
 
 /** Instructions of all regular expressions of one expression together: time is instructions times characters. */
 export const regularExpressionSizeMax = 1_000
+/** Buckets of one sign in an exponential histogram. With 160, four decimal orders of magnitude are told apart to 2.2 %. */
+export const histogramBucketsMax = 160
+
+/** Resolution of exponential histograms: Prometheus's native ones have these ends, and -4 covers every double with 132 buckets. */
+export const histogramScale: { readonly min: number; readonly max: number } = { min: -4, max: 8 }
+
+/** Scales that are read from the wire; OpenTelemetry's own bounds. */
+export const histogramWireScale: { readonly min: number; readonly max: number } = { min: -10, max: 20 }
+
+/** An instrument's name, unit and description. The first two are OpenTelemetry's bounds. */
+export const instrumentNameCharsMax = 255
+export const instrumentUnitCharsMax = 63
+export const instrumentDescriptionCharsMax = 1_024
+
+/** The attributes of a series as text. With the largest histogram a point stays far below a frame's 64 KiB. */
+export const attributesBytesMax = 4_096
+
+/** Instruments in one frame of points. Each takes seven bytes at least; a service of that many has them in many groups. */
+export const frameInstrumentsMax = 4_096

@@ -9,6 +9,7 @@ import { beaconTopic, byeSuffix, encodeBeacon, encodeControl, readBeacon, readCo
 import { decodeFrame, encodeFrame, encodeLines, type FrameHead, type FrameKind, frameKinds } from '../../wire/frame.ts'
 import { type Manifest, type ManifestTopic, type ManifestWho, manifestBody, readManifest } from '../../wire/manifest.ts'
 import { decodeValue, encodeValue, type WireValue } from '../../wire/msgpack.ts'
+import { decodePoints, encodePoints, type PointsBody } from '../../wire/points.ts'
 import { checkTopic, parseTopic } from '../../wire/topic.ts'
 
 interface FrameMeaning extends FrameHead {
@@ -75,7 +76,7 @@ describe('lines', () => {
   })
 })
 
-describe('records and points', () => {
+describe('records', () => {
   test.each(load<FrameVector<{ value: WireValue }>>('records'))('$name', (vector) => {
     const { value, ...head } = vector.meaning
     const { ours, theirs } = readByBoth(vector)
@@ -84,6 +85,27 @@ describe('records and points', () => {
     const again = decodeFrame(encodeFrame(head, value))
     expect(again.ok && decode(again.frame.body)).toEqual(value)
   })
+})
+
+describe('points', () => {
+  test.each(load<FrameVector<{ points: PointsBody }>>('points'))('$name', (vector) => {
+    const { points, ...head } = vector.meaning
+    const { ours, theirs } = readByBoth(vector)
+    expect(decodePoints(ours, head.count)).toEqual(points)
+    const [startMs, endMs, instruments] = theirs as [number, number, unknown[][]]
+    expect([startMs, endMs]).toEqual([points.startMs, points.endMs])
+    for (const [i, { name, unit, description, points: inner }] of points.instruments.entries()) {
+      const [theirName, , theirUnit, theirDescription, theirPoints] = instruments[i] as unknown[]
+      expect([theirName, theirUnit, theirDescription]).toEqual([name, unit, description])
+      // Apart from nesting, a point's fields stand in the order of its meaning's.
+      expect((theirPoints as unknown[][]).map((point) => point.flat())).toEqual(inner.map((point) => flatValues(point)))
+    }
+    if (vector.written) expect(encodeFrame(head, encodePoints(points)).toString('hex')).toBe(vector.frame)
+  })
+
+  function flatValues(value: unknown): unknown[] {
+    return value !== null && typeof value === 'object' ? Object.values(value).flatMap(flatValues) : [value]
+  }
 })
 
 describe('manifests', () => {
@@ -152,7 +174,7 @@ describe('bad frames', () => {
 })
 
 test('the vectors use every kind of frame', () => {
-  const kinds = ['lines', 'records', 'manifests'].flatMap((file) =>
+  const kinds = ['lines', 'records', 'points', 'manifests'].flatMap((file) =>
     load<FrameVector<unknown>>(file).map(({ meaning }): FrameKind => meaning.kind),
   )
   expect(new Set(kinds)).toEqual(new Set(Object.values(frameKinds)))
