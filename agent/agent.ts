@@ -13,6 +13,9 @@ import type { Leaving } from './exit.ts'
 import { Link, type LinkOwner, type ManifestKind } from './link.ts'
 import { type LineTaker, LogDestination } from './log-destination.ts'
 import { encodeLossNotice } from './loss-notice.ts'
+import type { InstrumentOptions } from './metrics/instrument-definition.ts'
+import type { Counter, Gauge, Histogram, Observable } from './metrics/instruments.ts'
+import { Metrics, type MetricsOwner } from './metrics/metrics.ts'
 import type { ResolvedOptions } from './options.ts'
 import { encodeManifest, type Origin } from './origin-manifest.ts'
 import type { RingEntry } from './ring.ts'
@@ -25,7 +28,7 @@ export interface LoggerLike {
   readonly levels?: { readonly values?: Readonly<Record<string, number>> }
 }
 
-export class Agent implements Origin, LinkOwner, BatchOwner, StreamEvents, LineTaker, Spoken, Leaving {
+export class Agent implements Origin, LinkOwner, BatchOwner, StreamEvents, LineTaker, MetricsOwner, Spoken, Leaving {
   readonly origin: string
   readonly service: string
   /** `SPILLWAY_DISABLED=1`: every call returns at once and nothing is opened. */
@@ -35,6 +38,8 @@ export class Agent implements Origin, LinkOwner, BatchOwner, StreamEvents, LineT
   readonly levelLabels: Map<string, number> = new Map()
   readonly streams: Streams
   readonly batcher: Batcher
+  /** What the methods named `create…` make; for whoever feeds what was aggregated elsewhere. */
+  readonly metrics: Metrics
   readonly #runtime: AgentRuntime
   readonly #startedAtMs: number
   readonly #words: AgentWords
@@ -50,6 +55,7 @@ export class Agent implements Origin, LinkOwner, BatchOwner, StreamEvents, LineT
     this.isDisabled = options.isDisabled
     this.streams = new Streams(options.service, this, (topic) => this.links.some((link) => link.wants(topic)))
     this.batcher = new Batcher(this, runtime)
+    this.metrics = new Metrics(this, runtime, options.metrics)
     this.#words = new AgentWords(this, runtime)
     if (options.fallback === 'stdout') this.#fallback = new StdoutFallback()
     if (this.isDisabled) {
@@ -102,6 +108,58 @@ export class Agent implements Origin, LinkOwner, BatchOwner, StreamEvents, LineT
   /** Hands everything over that was taken. Never waits. */
   closeBatches(): void {
     this.batcher.closeBatches()
+  }
+
+  // ── metrics ──
+
+  /**
+   * Counts what only goes up: requests, bytes, failures.
+   *
+   * @param name - Such as `http.requests`; what stands before the first `.` groups instruments under one topic. The same
+   *   name again gives the same instrument.
+   * @throws {@link SpillwayError} `SPW_METRIC_INVALID` for a name, unit or description that cannot be;
+   *   `SPW_METRIC_CONFLICT` when the name is another instrument's. So do all the methods below.
+   */
+  createCounter(name: string, options?: InstrumentOptions): Counter {
+    return this.metrics.createCounter(name, options)
+  }
+
+  /** Counts what goes up and down: connections, jobs in a queue. */
+  createUpDownCounter(name: string, options?: InstrumentOptions): Counter {
+    return this.metrics.createUpDownCounter(name, options)
+  }
+
+  /** Takes values as they are now; of each interval the last, the least and the greatest are kept. */
+  createGauge(name: string, options?: InstrumentOptions): Gauge {
+    return this.metrics.createGauge(name, options)
+  }
+
+  /** Takes values whose distribution matters: durations, sizes. */
+  createHistogram(name: string, options?: InstrumentOptions): Histogram {
+    return this.metrics.createHistogram(name, options)
+  }
+
+  /** A counter whose total somebody else keeps; asked at the end of each interval. */
+  createObservableCounter(name: string, options?: InstrumentOptions): Observable {
+    return this.metrics.createObservableCounter(name, options)
+  }
+
+  /** An up-down counter whose value somebody else keeps; asked at the end of each interval. */
+  createObservableUpDownCounter(name: string, options?: InstrumentOptions): Observable {
+    return this.metrics.createObservableUpDownCounter(name, options)
+  }
+
+  /** A gauge that is read at the end of each interval. */
+  createObservableGauge(name: string, options?: InstrumentOptions): Observable {
+    return this.metrics.createObservableGauge(name, options)
+  }
+
+  wantsPoints(group: string): boolean {
+    return this.streams.wantsMetric(group)
+  }
+
+  takePoints(group: string, body: Buffer, count: number): void {
+    this.batcher.takePoints(this.streams.metric(group), body, count)
   }
 
   // ── loss ──
@@ -214,6 +272,7 @@ export class Agent implements Origin, LinkOwner, BatchOwner, StreamEvents, LineT
    */
   async flush(deadlineMs: number = closeDeadlineMs): Promise<FlushResult> {
     if (this.isDisabled) return { left: 0 }
+    this.metrics.collectNow({ isLast: false })
     this.closeBatches()
     const untilMs = this.#runtime.nowMs() + deadlineMs
     for (const link of this.links) link.hurry()
@@ -231,6 +290,8 @@ export class Agent implements Origin, LinkOwner, BatchOwner, StreamEvents, LineT
     if (this.isDisabled || this.isClosed) return { left: 0 }
     const untilMs = this.#runtime.nowMs() + deadlineMs
     await this.flush(deadlineMs)
+    this.metrics.collectNow({ isLast: true })
+    this.metrics.end()
     this.closeBatches()
     this.batcher.isClosed = true
     for (;;) {
@@ -260,6 +321,7 @@ export class Agent implements Origin, LinkOwner, BatchOwner, StreamEvents, LineT
   #end(): void {
     this.#runtime.leaveAtExit(this)
     this.#pollTimer?.cancel()
+    this.metrics.end()
     this.batcher.end()
     for (const link of this.links) link.close()
     for (const stream of this.streams) for (const entry of stream.entries) this.#runtime.ring.release(entry)
@@ -267,6 +329,7 @@ export class Agent implements Origin, LinkOwner, BatchOwner, StreamEvents, LineT
 
   beginExit(): void {
     for (const link of this.links) link.takeByeBack()
+    this.metrics.collectNow({ isLast: true })
     this.closeBatches()
   }
 
@@ -301,6 +364,15 @@ export class Agent implements Origin, LinkOwner, BatchOwner, StreamEvents, LineT
   /** The agent's own books, now. Costs a walk over its topics. */
   stats(): AgentStats {
     const { origin, service, streams, batcher, links } = this
-    return agentStats({ origin, service, streams, batcher, links, acknowledged: this.#acknowledged, ring: this.#runtime.ring })
+    return agentStats({
+      origin,
+      service,
+      streams,
+      batcher,
+      links,
+      acknowledged: this.#acknowledged,
+      ring: this.#runtime.ring,
+      metrics: this.metrics.stats(),
+    })
   }
 }

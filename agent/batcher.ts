@@ -2,7 +2,7 @@
  * From lines to frames: the open batch of each topic, closed by age, size or importance, numbered, put into the ring
  * and offered to the links. A call does bounded work and returns.
  */
-import { encodeLines, frameKinds } from '../wire/frame.ts'
+import { encodeFrame, encodeLines, type FrameHead, frameKinds } from '../wire/frame.ts'
 import { errorRank, levelNumbers, levels } from '../wire/level.ts'
 import { batchAgeMaxMs, batchRecordsMax, fullBatchesMax, openBatchesMax, recordBytesMax } from '../wire/limits.ts'
 import { cutLine } from './line-head.ts'
@@ -157,31 +157,51 @@ export class Batcher {
     const text = isEncoded ? '' : stream.text
     stream.count -= count
     if (!isEncoded) stream.clearText()
+    const batch = { time: stream.firstAtMs, count, kind: frameKinds.lines }
+    const isNumbered = this.#number(stream, batch, (head) => (isEncoded ? stream.encoded.finish(head) : encodeLines(head, text)))
+    if (!isNumbered) stream.encoded.clear()
+  }
+
+  /** Takes an encoded body of points. It is numbered and sent like a batch of lines that is full. */
+  takePoints(stream: AgentStream, body: Buffer, count: number): void {
+    if (this.isClosed) {
+      stream.next += count
+      stream.movedAtMs = this.#runtime.nowMs()
+      this.#owner.shed(stream, 'closed', count)
+      return
+    }
+    this.#number(stream, { time: this.#runtime.wallClockMs(), count, kind: frameKinds.points }, (head) => encodeFrame(head, body))
+  }
+
+  /** Numbers the next `count` records of a stream and puts their frame among the full ones; false when there is none after all. */
+  #number(
+    stream: AgentStream,
+    { time, count, kind }: Pick<FrameHead, 'time' | 'count' | 'kind'>,
+    encode: (head: FrameHead) => Buffer,
+  ): boolean {
     const waiting = this.#linksWanting(stream)
     if (waiting === 0) {
       // Its collectors have spoken since the batch was opened. What nobody wants gets no number.
       stream.filtered += count
-      stream.encoded.clear()
-      return
+      return false
     }
     const seq = stream.next
     stream.next = seq + count
     stream.movedAtMs = this.#runtime.nowMs()
     // Should it be wanted one day by a link that does not want it now, it begins there behind what was not.
     for (const link of this.#owner.links) if ((waiting & link.bit) === 0) stream.acknowledged[link.index] = stream.next
-    const head = { origin: this.#owner.origin, seq, count, time: stream.firstAtMs, kind: frameKinds.lines, onDemand: false } as const
     let frame: Buffer
     try {
-      frame = isEncoded ? stream.encoded.finish(head) : encodeLines(head, text)
+      frame = encode({ origin: this.#owner.origin, seq, count, time, kind, onDemand: false })
     } catch {
-      stream.encoded.clear()
       this.#owner.shed(stream, 'failed', count)
-      return
+      return false
     }
     this.#full.push({ stream, seq, count, frame, waiting })
     this.#fullTurnEnd ??= this.#runtime.atTurnEnd(() => this.#sendFull())
     const surplus = this.#full.length > fullBatchesMax ? this.#full.shift() : undefined
     if (surplus !== undefined) this.#hold(surplus)
+    return true
   }
 
   #linksWanting(stream: AgentStream): number {

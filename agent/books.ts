@@ -3,6 +3,7 @@ import { isOtherTopic } from '../wire/topic.ts'
 import type { Batcher } from './batcher.ts'
 import type { Link } from './link.ts'
 import type { LinkState } from './link-state.ts'
+import type { MetricsStats } from './metrics/metrics.ts'
 import type { Ring } from './ring.ts'
 import type { Streams } from './streams.ts'
 
@@ -31,6 +32,7 @@ export interface AgentStats {
   /** Bytes and records in the ring of this process, all agents together. */
   readonly ringBytes: number
   readonly ringRecords: number
+  readonly metrics: MetricsStats
   readonly topics: Readonly<Record<string, TopicStats>>
   readonly links: readonly { readonly collector: string; readonly state: LinkState; readonly waitingFrames: number }[]
 }
@@ -55,10 +57,11 @@ export interface Accounted {
   readonly links: readonly Link[]
   readonly acknowledged: number
   readonly ring: Ring
+  readonly metrics: MetricsStats
 }
 
 /** The books as they are now. Costs a walk over the topics. */
-export function agentStats({ origin, service, streams, batcher, links, acknowledged, ring }: Accounted): AgentStats {
+export function agentStats({ origin, service, streams, batcher, links, acknowledged, ring, metrics }: Accounted): AgentStats {
   const shed: Record<string, number> = {}
   const topics: Record<string, TopicStats> = Object.create(null)
   let [accepted, sent, filtered, evictedSent, folded] = [0, 0, 0, 0, 0]
@@ -88,6 +91,7 @@ export function agentStats({ origin, service, streams, batcher, links, acknowled
     cutTopics: streams.cutTopics,
     ringBytes: ring.bytes,
     ringRecords: ring.records,
+    metrics,
     topics,
     links: links.map((link) => ({ collector: link.endpoints.data, state: link.state, waitingFrames: link.waitingFrames })),
   }

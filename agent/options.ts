@@ -1,7 +1,10 @@
 /** Options of an agent: code wins over the environment, the environment over defaults. */
+import { isMainThread } from 'node:worker_threads'
 import { defaultDataEndpoint, type Endpoint, parseEndpoint, siblingEndpoint } from '../wire/endpoint.ts'
-import { ringBytesMax } from '../wire/limits.ts'
+import { metricIntervalMs, ringBytesMax, seriesMaxDefault, seriesMaxMax } from '../wire/limits.ts'
+import { parseDuration } from '../wire/quantity.ts'
 import { SpillwayError } from '../wire/spillway-error.ts'
+import type { MetricsOptions } from './metrics/metrics-options.ts'
 import { defaultServiceName } from './service-name.ts'
 
 export interface AgentOptions {
@@ -28,6 +31,26 @@ export interface AgentOptions {
   ringBytes?: number | undefined
   /** `'stdout'` prints lines that would otherwise be shed. Off by default. */
   fallback?: 'stdout' | undefined
+  /** How metrics are aggregated and sent. The last word of a process counts for all who share the agent. */
+  metrics?: MetricsSettings | undefined
+}
+
+export interface MetricsSettings {
+  /**
+   * Between two sendings, aligned to the wall clock: milliseconds, or a text such as `'10s'`; from 100 ms to an hour.
+   * @defaultValue 10 s
+   */
+  interval?: number | string | undefined
+  /**
+   * Series of one instrument; the surplus goes to one of its own. From 1 to 100,000; for instruments made afterwards.
+   * @defaultValue 1,000
+   */
+  seriesMax?: number | undefined
+  /**
+   * Whether the process measures itself: event loop, garbage collection, heap, CPU, memory, file descriptors.
+   * @defaultValue true; false in worker threads, where most of that is the whole process's
+   */
+  runtime?: boolean | undefined
 }
 
 export interface LinkEndpoints {
@@ -41,11 +64,14 @@ export interface ResolvedOptions {
   readonly ringBytes: number
   readonly fallback: 'stdout' | undefined
   readonly isDisabled: boolean
+  readonly metrics: MetricsOptions
+  /** What of it was asked for in so many words. */
+  readonly askedMetrics: Partial<MetricsOptions>
 }
 
 const linksMax = 8
 const ringBytesMin = 65_536
-const knownOptions = new Set(['service', 'collector', 'control', 'ringBytes', 'fallback'])
+const knownOptions = new Set(['service', 'collector', 'control', 'ringBytes', 'fallback', 'metrics'])
 
 /** @throws {@link SpillwayError} `SPW_OPTION_INVALID` naming the option or the environment variable, and what was expected. */
 export function resolveOptions(options: AgentOptions, env: NodeJS.ProcessEnv): ResolvedOptions {
@@ -59,6 +85,8 @@ export function resolveOptions(options: AgentOptions, env: NodeJS.ProcessEnv): R
   if (!Number.isSafeInteger(ringBytes) || ringBytes < ringBytesMin)
     throw invalid('ringBytes', `a whole number of bytes from ${ringBytesMin}`, ringBytes)
   if (options.fallback !== undefined && options.fallback !== 'stdout') throw invalid('fallback', `'stdout' or nothing`, options.fallback)
+  const askedMetrics = askMetrics(options.metrics)
+  const metrics = { intervalMs: metricIntervalMs.default, seriesMax: seriesMaxDefault, runtime: isMainThread, ...askedMetrics }
   return {
     service,
     // What is switched off is not looked at: a wrong address must not stop anybody then.
@@ -66,6 +94,32 @@ export function resolveOptions(options: AgentOptions, env: NodeJS.ProcessEnv): R
     ringBytes,
     fallback: options.fallback,
     isDisabled,
+    metrics,
+    askedMetrics,
+  }
+}
+
+const knownSettings = new Set(['interval', 'seriesMax', 'runtime'])
+
+function askMetrics(settings: MetricsSettings | undefined): Partial<MetricsOptions> {
+  if (settings === undefined) return {}
+  if (settings === null || typeof settings !== 'object')
+    throw invalid('metrics', `an object with ${[...knownSettings].join(', ')}`, settings)
+  for (const key of Object.keys(settings)) {
+    if (!knownSettings.has(key)) throw invalid(`metrics.${key}`, `one of ${[...knownSettings].join(', ')}`, 'an option of that name')
+  }
+  const { interval, seriesMax, runtime } = settings
+  const { min, max } = metricIntervalMs
+  const intervalMs = typeof interval === 'string' ? parseDuration(interval) : interval
+  if (interval !== undefined && !(Number.isInteger(intervalMs) && Number(intervalMs) >= min && Number(intervalMs) <= max))
+    throw invalid('metrics.interval', `${min} ms to an hour, as milliseconds or a text such as "10s"`, interval)
+  if (seriesMax !== undefined && !(Number.isInteger(seriesMax) && seriesMax >= 1 && seriesMax <= seriesMaxMax))
+    throw invalid('metrics.seriesMax', `a whole number from 1 to ${seriesMaxMax}`, seriesMax)
+  if (runtime !== undefined && typeof runtime !== 'boolean') throw invalid('metrics.runtime', 'true or false', runtime)
+  return {
+    ...(intervalMs === undefined ? undefined : { intervalMs }),
+    ...(seriesMax === undefined ? undefined : { seriesMax }),
+    ...(runtime === undefined ? undefined : { runtime }),
   }
 }
 

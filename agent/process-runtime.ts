@@ -4,6 +4,7 @@ import { hostname } from 'node:os'
 import { version } from '../wire/version.ts'
 import { isEnding, leaveAtExit, leaveLate, stayUntilExit } from './exit.ts'
 import { ZeroMqNetwork } from './link-sockets.ts'
+import { measureProcess } from './metrics/process-metrics.ts'
 import { processRing } from './ring.ts'
 import type { AgentRuntime, Pending } from './runtime.ts'
 import { sayOnStderr } from './unblocked-output.ts'
@@ -27,6 +28,7 @@ export const processRuntime: AgentRuntime = {
   atTurnEnd: (callback) => new PendingTurnEnd(isEnding() ? setImmediate(callback).unref() : setImmediate(callback)),
   afterThisTurn: (callback) => new PendingTurnEnd(setImmediate(callback).unref()),
   pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+  measureItself: measureProcess,
   say: sayOnStderr,
   stayUntilExit,
   leaveAtExit,

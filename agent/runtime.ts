@@ -5,6 +5,7 @@
 import type { ManifestWho } from '../wire/manifest.ts'
 import type { Leaving } from './exit.ts'
 import type { LinkNetwork } from './link-network.ts'
+import type { InstrumentMaker } from './metrics/instrument-maker.ts'
 import type { Ring } from './ring.ts'
 
 /** Something that is still to come. */
@@ -37,6 +38,9 @@ export interface AgentRuntime {
   afterThisTurn(callback: () => void): Pending
   /** Resolves after so long, and keeps the process alive for it. */
   pause(ms: number): Promise<void>
+
+  /** Begins to measure the process itself, into these metrics. */
+  measureItself(metrics: InstrumentMaker): Pending
 
   /** Says a line to whoever runs the application: written at once or not at all. */
   say(line: string): void

@@ -17,6 +17,7 @@ export function createAgent(options: AgentOptions = {}): Agent {
   const known = agents.get(key)
   if (known !== undefined && !known.isClosed) {
     processRing.bytesMax = Math.max(processRing.bytesMax, resolved.ringBytes)
+    known.metrics.configure(resolved.askedMetrics)
     return known
   }
   const agent = new Agent(resolved, processRuntime)

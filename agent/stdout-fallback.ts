@@ -1,5 +1,5 @@
 /** The last resort of `fallback: 'stdout'`: lines nobody took go to stdout, as far as that takes them. */
-import { decodeFrame } from '../wire/frame.ts'
+import { decodeFrame, frameKinds } from '../wire/frame.ts'
 import { printLines, printLinesNow } from './print-lines.ts'
 
 /** Lines that wait for a slow stdout. More than that is shed. */
@@ -17,7 +17,8 @@ export class StdoutFallback {
   print(frame: Buffer, failed: () => void): boolean {
     if (this.#pendingBytes > pendingBytesMax) return false
     const decoded = decodeFrame(frame)
-    if (!decoded.ok) return false
+    // Only lines are for people.
+    if (!decoded.ok || decoded.frame.kind !== frameKinds.lines) return false
     const lines = Buffer.from(decoded.frame.body)
     this.#pendingBytes += lines.length
     printLines(lines, (isPrinted) => {
@@ -30,6 +31,6 @@ export class StdoutFallback {
   /** Prints them at once, at the process's end; false when stdout does not take them. */
   printNow(frame: Buffer): boolean {
     const decoded = decodeFrame(frame)
-    return decoded.ok && printLinesNow(decoded.frame.body)
+    return decoded.ok && decoded.frame.kind === frameKinds.lines && printLinesNow(decoded.frame.body)
   }
 }

@@ -1,9 +1,14 @@
 /** The topics of one agent. A program that logs under ever new names folds into shared ones. */
 import { levels, type Rank } from '../wire/level.ts'
 import { originTopicsMax } from '../wire/limits.ts'
-import { isCutToken, logTopic, otherTopic, type Topic } from '../wire/topic.ts'
+import { isCutToken, logTopic, metricTopic, otherTopic, type Topic } from '../wire/topic.ts'
 import type { RingEntry } from './ring.ts'
 import { AgentStream, type StreamEvents } from './stream.ts'
+
+/** Places that are always there for the six plain topics and their six shared ones. The one metrics share may be one more. */
+const reservedTopics = 2 * levels.length
+/** Metrics are given up with warnings: after everything that only says what went well. */
+const metricRank: Rank = 3
 
 export class Streams {
   /** Topics whose logger's name had to be cut. */
@@ -25,14 +30,33 @@ export class Streams {
     let topic = logTopic(level, this.#service, name)
     const known = this.#byTopic.get(topic)
     if (known !== undefined) return known
-    // The six plain topics and the six shared ones always have a place.
     if (name !== undefined) {
-      if (this.#byTopic.size >= originTopicsMax - 2 * levels.length) {
+      if (this.#byTopic.size >= originTopicsMax - reservedTopics) {
         topic = otherTopic(topic)
         const other = this.#byTopic.get(topic)
         if (other !== undefined) return other
       } else if (isCutToken(topic.slice(0, -1))) this.cutTopics += 1
     }
+    return this.#make(topic, rank)
+  }
+
+  /** Whether a collector wants the points of a group, as far as is known. Makes no topic. */
+  wantsMetric(group: string): boolean {
+    const topic = metricTopic(this.#service, group)
+    return this.#byTopic.get(topic)?.wanted ?? this.#isWanted(topic)
+  }
+
+  /** The stream of a group's points; after 256 topics, the one they share. */
+  metric(group: string): AgentStream {
+    let topic = metricTopic(this.#service, group)
+    const known = this.#byTopic.get(topic)
+    if (known !== undefined) return known
+    if (this.#byTopic.size >= originTopicsMax - reservedTopics) topic = otherTopic(topic)
+    else if (isCutToken(topic.slice(0, -1))) this.cutTopics += 1
+    return this.#byTopic.get(topic) ?? this.#make(topic, metricRank)
+  }
+
+  #make(topic: Topic, rank: Rank): AgentStream {
     const stream = new AgentStream(topic, rank, this.#events)
     stream.wanted = this.#isWanted(topic)
     this.#byTopic.set(topic, stream)

@@ -326,3 +326,30 @@ export const attributesBytesMax = 4_096
 
 /** Instruments in one frame of points. Each takes seven bytes at least; a service of that many has them in many groups. */
 export const frameInstrumentsMax = 4_096
+
+/** Attributes of one series, and characters of a key or a text value. More is a document, not a name for a series. */
+export const attributesMax = 32
+export const attributeCharsMax = 256
+
+/** Between two sendings of metrics. */
+export const metricIntervalMs: { readonly default: number; readonly min: number; readonly max: number } = {
+  default: 10_000,
+  min: 100,
+  max: 3_600_000,
+}
+
+/** Series of one instrument unless told otherwise, and at most: a histogram's series can take 4 KiB. */
+export const seriesMaxDefault = 1_000
+export const seriesMaxMax = 100_000
+
+/** Instruments of one agent. A program that makes one per user has misunderstood attributes. */
+export const instrumentsMax = 2_000
+
+/** A series nobody holds and nothing comes for is given up after so many intervals: five minutes of 10 s. */
+export const idleIntervalsMax = 30
+
+/** Metrics are encoded for this long at a time, then the application's own work goes on. */
+export const encodeSliceMs = 2
+
+/** Warnings about metrics on stderr, of one agent. */
+export const metricWarningsMax = 20

@@ -74,10 +74,7 @@ export type InstrumentPoints = Described &
     | { readonly type: 'buckets'; readonly points: readonly BucketsPoint[] }
   )
 
-export interface PointsBody {
-  /** The interval, Unix ms. */
-  readonly startMs: number
-  readonly endMs: number
+export interface PointsBody extends Interval {
   readonly instruments: readonly InstrumentPoints[]
 }
 
@@ -117,11 +114,10 @@ const pointBytesMax = attributesBytesMax + 32 + (2 * histogramBucketsMax + 12) *
 const instrumentBytesMax = 3 * (instrumentNameCharsMax + instrumentUnitCharsMax + instrumentDescriptionCharsMax) + 32
 const pointElementsMax = 2 * histogramBucketsMax + 16
 
-export interface PointsWriterOptions {
+export interface Interval {
+  /** Unix ms. */
   readonly startMs: number
   readonly endMs: number
-  /** @defaultValue 65,536 */
-  readonly bytesMax?: number
 }
 
 /**
@@ -132,7 +128,6 @@ export class PointsWriter {
   /** Points in the body so far. */
   count = 0
   readonly #buffer: Buffer
-  readonly #bodyAt: number
   #at = 0
   #elements = 0
   #instruments = 0
@@ -140,17 +135,17 @@ export class PointsWriter {
   #points = 0
   #pointsAt = 0
 
-  constructor({ startMs, endMs, bytesMax = batchBytesMax }: PointsWriterOptions) {
+  /** @param bytesMax - Of a body. @defaultValue 65,536 */
+  constructor(bytesMax: number = batchBytesMax) {
     this.#buffer = Buffer.allocUnsafeSlow(bytesMax)
+  }
+
+  /** Begins a body; what is in the one before and was not taken is forgotten. */
+  begin({ startMs, endMs }: Interval): void {
+    this.#at = 0
     this.#arrayHead(3)
     this.#number(startMs)
     this.#number(endMs)
-    this.#bodyAt = this.#at
-    this.#begin()
-  }
-
-  #begin(): void {
-    this.#at = this.#bodyAt
     this.count = 0
     this.#instruments = 0
     this.#points = 0
@@ -215,14 +210,11 @@ export class PointsWriter {
     this.#numbers(counts)
   }
 
-  /** The body so far, a copy of its own, or undefined when there is no point in it. The next one begins with the same interval. */
+  /** The body so far, a copy of its own; undefined when there is no point in it. {@link begin} comes next. */
   finish(): Buffer | undefined {
     this.#endInstrument()
-    const { count } = this
     this.#patchHead(this.#instrumentsAt, this.#instruments)
-    const body = count === 0 ? undefined : Buffer.from(Uint8Array.prototype.slice.call(this.#buffer, 0, this.#at).buffer)
-    this.#begin()
-    return body
+    return this.count === 0 ? undefined : Buffer.from(this.#buffer.subarray(0, this.#at))
   }
 
   #endInstrument(): void {
@@ -306,7 +298,8 @@ export class PointsWriter {
  * @throws {@link SpillwayError} `SPW_FRAME_INVALID` when it would be over a bound of a frame.
  */
 export function encodePoints({ startMs, endMs, instruments }: PointsBody): Buffer {
-  const writer = new PointsWriter({ startMs, endMs, bytesMax: frameBytesMax })
+  const writer = new PointsWriter(frameBytesMax)
+  writer.begin({ startMs, endMs })
   for (const instrument of instruments) {
     if (writer.isFull || hasLongText(instrument)) throw tooMuch()
     writer.instrument(instrument)

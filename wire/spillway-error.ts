@@ -11,6 +11,8 @@ export type SpillwayErrorCode =
   | 'SPW_DIR_LOCKED'
   | 'SPW_DIR_UNUSABLE'
   | 'SPW_STATUS_UNAVAILABLE'
+  | 'SPW_METRIC_INVALID'
+  | 'SPW_METRIC_CONFLICT'
 
 const errorCodes: Readonly<Record<SpillwayErrorCode, { readonly retryable: boolean }>> = {
   SPW_OPTION_INVALID: { retryable: false },
@@ -24,6 +26,8 @@ const errorCodes: Readonly<Record<SpillwayErrorCode, { readonly retryable: boole
   SPW_DIR_LOCKED: { retryable: true },
   SPW_DIR_UNUSABLE: { retryable: true },
   SPW_STATUS_UNAVAILABLE: { retryable: true },
+  SPW_METRIC_INVALID: { retryable: false },
+  SPW_METRIC_CONFLICT: { retryable: false },
 }
 
 /** The one error class. Match on `code`. */

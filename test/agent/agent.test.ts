@@ -14,7 +14,7 @@ describe('options', () => {
       'an unknown option',
       { colector: 'tcp://127.0.0.1:1' },
       {},
-      'colector: expected one of service, collector, control, ringBytes, fallback',
+      'colector: expected one of service, collector, control, ringBytes, fallback, metrics',
     ],
     [
       'a bare host and port',

@@ -61,6 +61,8 @@ export class SimulatedApplication {
         ringBytes: program.ringBytes,
         fallback: undefined,
         isDisabled: false,
+        metrics: { intervalMs: 10_000, seriesMax: 1_000, runtime: false },
+        askedMetrics: {},
       },
       this.process,
     )

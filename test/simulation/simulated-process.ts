@@ -118,6 +118,11 @@ export class SimulatedProcess implements AgentRuntime {
     if (this.#state !== 'running') await new Promise(() => undefined)
   }
 
+  /** A simulated process has no event loop of its own to measure. */
+  measureItself(): Pending {
+    return { cancel: () => undefined }
+  }
+
   say(): void {
     this.said += 1
   }

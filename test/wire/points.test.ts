@@ -114,8 +114,9 @@ test('a writer says when it is full before any point could break a bound of the 
     (writer: PointsWriter) => writer.histogram('{}', small),
     (writer: PointsWriter) => writer.number('{}', 1),
   ]) {
-    const writer = new PointsWriter(interval)
+    const writer = new PointsWriter()
     for (let bodies = 0; bodies < 2; bodies += 1) {
+      writer.begin(interval)
       writer.instrument({ ...described, type: 'histogram' })
       while (!writer.isFull) write(writer)
       const { count } = writer
@@ -126,6 +127,7 @@ test('a writer says when it is full before any point could break a bound of the 
       expect(skipValue(body, 0, decodeElementsMax)).toBe(body.byteLength)
       expect(decodeValue(body).ok).toBe(true)
     }
+    writer.begin(interval)
     expect(writer.finish()).toBeUndefined()
   }
 })

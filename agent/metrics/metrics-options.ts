@@ -1,0 +1,8 @@
+export interface MetricsOptions {
+  /** Between two sendings, ms. */
+  readonly intervalMs: number
+  /** Series of one instrument. */
+  readonly seriesMax: number
+  /** Whether the process measures itself. */
+  readonly runtime: boolean
+}
