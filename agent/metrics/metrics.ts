@@ -157,7 +157,7 @@ export class Metrics implements InstrumentMaker, InstrumentEvents {
     }
     // Switched off, everything goes to the one series nobody sends.
     const seriesMax = this.#owner.isDisabled ? 0 : this.#options.seriesMax
-    const instrument = new Made(definition, this, { seriesMax, nowMs: this.#runtime.nowMs })
+    const instrument = new Made(definition, this, { seriesMax, nowMs: () => this.#runtime.nowMs() })
     this.#instruments.set(key, instrument)
     this.#groupOf(name).instruments.push(instrument)
     if (this.#isMeasuring) this.#own.add(instrument)
@@ -252,9 +252,8 @@ export class Metrics implements InstrumentMaker, InstrumentEvents {
   }
 
   #encodeSlice(): void {
-    const { nowMs } = this.#runtime
-    const untilMs = nowMs() + encodeSliceMs
-    while (this.#encoding !== undefined && nowMs() < untilMs) if (this.#encoding.next().done === true) this.#endEncoding()
+    const untilMs = this.#runtime.nowMs() + encodeSliceMs
+    while (this.#encoding !== undefined && this.#runtime.nowMs() < untilMs) if (this.#encoding.next().done === true) this.#endEncoding()
     this.#slice = this.#encoding === undefined ? undefined : this.#runtime.atTurnEnd(() => this.#encodeSlice())
   }
 
