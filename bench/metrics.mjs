@@ -34,7 +34,12 @@ export async function run({ rounds, calls }) {
   printTable(
     'How many times slower',
     ['this', 'than this', 'promised', 'measured'],
-    ratios.map(([slow, fast, promised]) => [slow, fast, `${promised} ×`, `${(median(of(slow, 'ns')) / median(of(fast, 'ns'))).toFixed(1)} ×`]),
+    ratios.map(([slow, fast, promised]) => [
+      slow,
+      fast,
+      `${promised} ×`,
+      `${(median(of(slow, 'ns')) / median(of(fast, 'ns'))).toFixed(1)} ×`,
+    ]),
   )
 
   const series = 10_000
