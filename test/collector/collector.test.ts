@@ -6,6 +6,9 @@ import { Subscriber } from 'zeromq'
 import { type Collector, startCollector as startHere } from '../../collector/collector.ts'
 import { type CollectorConfig, requireConfig } from '../../collector/config.ts'
 import { Ingest } from '../../collector/ingest.ts'
+import { SinkRunner } from '../../collector/sink-runner.ts'
+import { FileSink } from '../../collector/sinks/file-sink.ts'
+import { Spool } from '../../collector/spool/spool.ts'
 import type { Endpoint } from '../../wire/endpoint.ts'
 import { decodeFrame, encodeFrame, frameKinds } from '../../wire/frame.ts'
 import { frameBytesMax } from '../../wire/limits.ts'
@@ -164,4 +167,16 @@ test('a collector that cannot be made leaves the folder free', async () => {
   await expect(startHere(config)).rejects.toThrow(/is in use by the collector/)
   expect(collector.status().totals.accepted).toBe(0)
   expect(existsSync(join(dir.path, 'collector.lock'))).toBe(true)
+})
+
+test('ends in an order in which nobody writes into what is closed: the runners, their sinks, the spool', async () => {
+  await using dir = await tempDir()
+  const config = requireConfig(undefined, { dir: dir.path, listen: '127.0.0.1:0', http: 'off' })
+  const closes = [SinkRunner, FileSink, Spool].map(({ prototype }) => vi.spyOn(prototype, 'close'))
+  const collector = await startHere(config)
+  await collector.close()
+  const [runners = 0, sinks = 0, spool = 0] = closes.map(({ mock }) => mock.invocationCallOrder[0])
+  expect(runners).toBeGreaterThan(0)
+  expect(runners).toBeLessThan(sinks)
+  expect(sinks).toBeLessThan(spool)
 })

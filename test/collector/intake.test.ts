@@ -8,6 +8,7 @@ import { BlockPool } from '../../collector/spool/block.ts'
 import { encodeState, readNumbers, readState } from '../../collector/spool/spool-bodies.ts'
 import { type RecordType, recordTypes } from '../../collector/spool/spool-record.ts'
 import { decodeFrame, encodeLines, frameKinds } from '../../wire/frame.ts'
+import { spoolBlocksOutMax } from '../../wire/limits.ts'
 import { compilePatterns } from '../../wire/pattern.ts'
 import type { Range } from '../../wire/range-set.ts'
 import { logTopic } from '../../wire/topic.ts'
@@ -215,4 +216,16 @@ describe('when it keeps again', () => {
     expect(it.numbers()).toHaveLength(1)
     expect(missingOf(it.restored(it.roll()))).toEqual([])
   })
+})
+
+test('what waits long holds no more blocks of the spool than there are to spare; beyond them it has memory of its own', () => {
+  const it = newIntake()
+  const frames = spoolBlocksOutMax + 20
+  // In the test, as in a quiet collector, every frame has a block of its own.
+  for (let n = 0; n < frames; n += 1) it.take(2 * n, 2)
+  expect(it.held).toHaveLength(frames)
+  expect(it.held.filter(({ block }) => block !== undefined)).toHaveLength(spoolBlocksOutMax)
+  for (const [n, { lines }] of it.held.entries()) {
+    expect(lines.toString()).toBe(`${2 * n}\n${2 * n + 1}\n`)
+  }
 })

@@ -393,3 +393,152 @@ test('what cannot be read any more is given up once everything else is done, and
   expect(runner.areBooksBehind).toBe(false)
   await it.spool.close()
 })
+
+describe('a sink that is behind', () => {
+  test('and was full when it was first looked at reads on once it has room', async () => {
+    await using dir = await tempDir()
+    const { it, sink, runner, book, sent, send, finish } = await newRunner(dir.path)
+    sink.entriesMax = 0
+    for (let n = 0; !runner.isBehind; n += 1) send([wide(n, 60_000)])
+    await it.spool.wrote()
+    runner.pump()
+    expect(sink.held).toEqual([])
+    sink.entriesMax = 4
+    await finish()
+    expect(sink.written).toEqual(sent)
+    expect(book).toEqual({ pending: 0, expired: 0, rejected: 0 })
+    await it.spool.close()
+  })
+
+  test('expires what is offered to it and is not in the spool, from where it would never read it', async () => {
+    await using dir = await tempDir()
+    const { it, sink, runner, book, sent, send, finish } = await newRunner(dir.path)
+    for (let n = 0; !runner.isBehind; n += 1) send([wide(n, 60_000)])
+    const { end } = it.spool
+    const lines = Buffer.from('one\ntwo\n')
+    book.pending += 2
+    runner.offer({ position: end, end, topic, origin, lines, count: 2, receivedAtMs: 1, isSpooled: false, holders: 1, block: undefined })
+    expect(book.expired).toBe(2)
+    await finish()
+    expect(sink.written).toEqual(sent)
+    expect(book).toEqual({ pending: 0, expired: 2, rejected: 0 })
+    await it.spool.close()
+  })
+})
+
+describe('what waits in memory when its segment goes', () => {
+  test('is given to the sink all the same; only if that falls behind after all has it expired', async () => {
+    await using dir = await tempDir()
+    const { it, sink, runner, book, sent, send, finish } = await newRunner(dir.path)
+    for (let n = 0; n < 100; n += 1) send([wide(n, 60_000)])
+    await it.spool.wrote()
+    const [first, second] = it.spool.sealed
+    for (const segment of [first, second]) {
+      if (segment === undefined) throw new Error('there are segments that are full')
+      await runner.expire(segment)
+      await it.spool.dropBefore(segment.end)
+    }
+    expect(runner.isBehind).toBe(false)
+    expect(book.expired).toBe(0)
+    const [unreadable = 0] = runner.statedNow().values()
+    expect(unreadable).toBeGreaterThan(20)
+    sink.work(10)
+    expect(sink.written).toEqual(sent.slice(0, sink.written.length))
+    const given = sink.written.length + sink.held.length
+    for (let n = 100; !runner.isBehind; n += 1) send([wide(n, 60_000)])
+    expect(book.expired).toBe(unreadable - given)
+    await finish()
+    expect(sink.written).toEqual([...sent.slice(0, given), ...sent.slice(unreadable)])
+    expect(book.pending).toBe(0)
+    await it.spool.close()
+  })
+
+  test('and the sink still reads up to it: what it has yet to read expires, and nothing of what waits', async () => {
+    await using dir = await tempDir()
+    const { it, sink, runner, book, sent, send, finish } = await newRunner(dir.path)
+    for (let n = 0; !runner.isBehind; n += 1) send([wide(n, 60_000)])
+    sink.entriesMax = 1_000
+    // Until it has read everything that is written, and what comes waits in memory.
+    for (const endsAtMs = performance.now() + 20_000; runner.depth.now === sink.pendingBytes; ) {
+      sink.work(1_000)
+      await new Promise(setImmediate)
+      send(['small'])
+      expect(performance.now()).toBeLessThan(endsAtMs)
+    }
+    sink.entriesMax = 0
+    for (let n = 0; n < 60; n += 1) send([wide(n, 60_000)])
+    await it.spool.wrote()
+    expect(runner.isBehind).toBe(true)
+    const waiting = (runner.depth.now - sink.pendingBytes) / 60_000
+    expect(waiting).toBeGreaterThan(50)
+    for (const segment of it.spool.sealed) {
+      await runner.expire(segment)
+      await it.spool.dropBefore(segment.end)
+    }
+    sink.entriesMax = 1_000
+    await finish()
+    expect(sink.written.length + book.expired).toBe(sent.length)
+    expect(sink.written.slice(-60)).toEqual(sent.slice(-60))
+    expect(book.pending).toBe(0)
+    await it.spool.close()
+  })
+})
+
+test('whatever comes while segments go: every record is written or expired, none both, and the books know which', async () => {
+  const step = fc.oneof(
+    { weight: 1, arbitrary: fc.record({ do: fc.constant('send' as const), bytes: fc.constantFrom(10, 1_000, 60_000) }) },
+    { weight: 3, arbitrary: fc.record({ do: fc.constant('flood' as const), records: fc.integer({ min: 30, max: 320 }) }) },
+    { weight: 1, arbitrary: fc.record({ do: fc.constant('work' as const), entries: fc.constantFrom(1, 9, 400) }) },
+    { weight: 2, arbitrary: fc.record({ do: fc.constant('write' as const) }) },
+    { weight: 1, arbitrary: fc.record({ do: fc.constant('turn' as const) }) },
+    {
+      weight: 3,
+      arbitrary: fc.record({
+        do: fc.constant('expire' as const),
+        segments: fc.integer({ min: 1, max: 30 }),
+        isMeanwhile: fc.boolean(),
+      }),
+    },
+  )
+  const came = { behind: 0, expired: 0, unreadable: 0 }
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 15 }), fc.constantFrom(1, 8, 400), async (steps, entriesMax) => {
+      await using dir = await tempDir()
+      const { it, sink, runner, book, sent, send, finish } = await newRunner(dir.path)
+      sink.entriesMax = entriesMax
+      let n = 0
+      const expire = async (segments: number) => {
+        for (const segment of it.spool.sealed.slice(0, segments)) {
+          await runner.expire(segment)
+          await it.spool.dropBefore(segment.end)
+        }
+      }
+      const running: Promise<void>[] = []
+      for (const one of steps) {
+        if (one.do === 'send') send([wide(n++, one.bytes)])
+        else if (one.do === 'flood') for (let i = 0; i < one.records; i += 1) send([wide(n++, 60_000)])
+        else if (one.do === 'work') sink.work(one.entries)
+        else if (one.do === 'write') await it.spool.wrote()
+        else if (one.do === 'turn') await new Promise(setImmediate)
+        else {
+          await Promise.all(running.splice(0))
+          if (one.isMeanwhile) running.push(expire(one.segments))
+          else await expire(one.segments)
+        }
+        if (runner.isBehind) came.behind += 1
+        const unreadable = [...runner.statedNow().values()].reduce((sum, records) => sum + records, 0)
+        if (unreadable > 0) came.unreadable += 1
+        expect(unreadable).toBeLessThanOrEqual(book.pending)
+      }
+      await Promise.all(running)
+      await finish()
+      expect(new Set(sink.written).size).toBe(sink.written.length)
+      expect(sink.written.length + book.expired).toBe(sent.length)
+      expect(book.pending).toBe(0)
+      if (book.expired > 0) came.expired += 1
+      await it.spool.close()
+    }),
+    { numRuns: 20, timeout: 30_000 },
+  )
+  for (const times of Object.values(came)) expect(times).toBeGreaterThan(2)
+})

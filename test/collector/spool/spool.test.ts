@@ -537,3 +537,31 @@ test('closed, it holds no file open and leaves no timer that opens one', async (
   })
   expect(open).toEqual([])
 })
+
+test('what a killed process has left to the kernel is synced before anybody may call it durable; a disk that cannot is said', async () => {
+  await using dir = await tempDir()
+  await filled(dir.path, 3)
+  const datasync = vi.spyOn(await fileHandlePrototype(), 'datasync')
+  await using it = await openSpool(dir.path)
+  const records = await readAll(it.spool)
+  await it.spool.cutTail(records.at(-1)?.end ?? 0)
+  expect(datasync).toHaveBeenCalledTimes(1)
+  expect(it.spool.isFailing).toBe(false)
+  datasync.mockRejectedValueOnce(Object.assign(new Error('EIO: i/o error, fdatasync'), { code: 'EIO' }))
+  await it.spool.cutTail(records.at(-1)?.end ?? 0)
+  expect(it.spool.status().error).toMatch(/EIO/)
+})
+
+test('books larger than a segment do not make every record begin one', async () => {
+  await using dir = await tempDir()
+  await using it = await openSpool(dir.path)
+  it.spool.roll(Buffer.alloc(2 * it.spool.segmentBytes))
+  expect(it.spool.needsRoll(performance.now())).toBe(false)
+  for (const n of upTo(5)) it.append(`record ${n}`)
+  await it.spool.sync()
+  expect(it.spool.status().segments).toBe(1)
+  expect(textsOf(await readAll(it.spool))).toEqual(upTo(5).map((n) => `record ${n}`))
+  // It is as many bytes of records as any other.
+  for (const n of upTo(11)) it.append(large(n))
+  expect(it.spool.needsRoll(performance.now())).toBe(true)
+})
