@@ -410,7 +410,7 @@ export async function openBooks(
         bookOf: (origin, topic) => ledger.origins.get(origin)?.topics.get(topic)?.sinks[i],
         note,
         moved: onMoved,
-        expired: (origin, topic, records) => gaveUp(origin, topic, 'expired', records),
+        gaveUp,
         books: () => sinkBooks(ledger, i),
         gaveUpTo: gaveUpTo[i] ?? 0,
       }),

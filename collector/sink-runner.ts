@@ -27,8 +27,8 @@ export interface SinkRunnerOptions {
   note(place: SinkPlace): Promise<boolean>
   /** Something has been done. */
   moved(): void
-  /** Records it will never get. */
-  expired(origin: string, topic: Topic, records: number): void
+  /** Records it will never get, or had and has no more. */
+  gaveUp(origin: string, topic: Topic, reason: 'expired' | 'rejected', records: number): void
   /** All its numbers. */
   books(): Iterable<{ readonly origin: string; readonly topic: Topic; readonly book: SinkBook }>
   /** What an earlier run has given up: nothing before this position is read. */
@@ -399,7 +399,7 @@ export class SinkRunner {
   #expire(origin: string, topic: Topic, count: number): void {
     this.expired += count
     this.#isUnstated = true
-    this.#options.expired(origin, topic, count)
+    this.#options.gaveUp(origin, topic, 'expired', count)
     const book = this.#options.bookOf(origin, topic)
     if (book === undefined) return
     book.pending = Math.max(0, book.pending - count)
@@ -410,6 +410,7 @@ export class SinkRunner {
   #reject(origin: string, topic: Topic, records: number): void {
     this.rejected += records
     this.#isUnstated = true
+    this.#options.gaveUp(origin, topic, 'rejected', records)
     const book = this.#options.bookOf(origin, topic)
     if (book !== undefined) book.rejected += records
   }

@@ -107,6 +107,26 @@ test('it does not hold up the end of the collector, and the next start writes wh
   expect(missingAndTwice(kept(), logged)).toEqual({ missing: '', twice: '' })
 })
 
+test('a sink whose disk fails every sync: it is said once, nothing leaves the spool as done, and all of it is written again when it can', async () => {
+  await using dir = await tempDir()
+  await using disk = await faultyDisk()
+  const args = configFor(dir.path, { maxBytes: '64MiB', rotate: '64MiB' })
+  await using collector = await startCollector({ dir: dir.path, args, env: disk.env })
+  disk.set(['sync', '/logs/', 'EIO'])
+  await using app = await startSteady(collector, { perTick: 10, padBytes: 2_000 })
+  await until(async () => /EIO/.test((await collector.status()).sinks['files']?.error ?? ''), { what: 'it is shown', timeoutMs: 30_000 })
+  const { bytes } = (await collector.status()).spool
+  await until(async () => (await collector.status()).spool.bytes > bytes + 8 * mebibyte, { what: 'the spool keeps it', timeoutMs: 30_000 })
+  disk.set()
+  await until(async () => (await collector.status()).spool.bytes < bytes, { what: 'it leaves the spool', timeoutMs: 30_000 })
+  expect((await collector.status()).sinks['files']?.error).toBeUndefined()
+  expect(collector.process.stderr.match(/sink files: EIO/g)).toHaveLength(1)
+  const logged = await stopSteady(app)
+  const { totals } = await settled(collector, logged)
+  expect(totals).toMatchObject({ accepted: logged, delivered: logged, expired: 0, rejected: 0, lost: {} })
+  expect(missingAndTwice(collector.lines('steady'), logged)).toEqual({ missing: '', twice: '' })
+})
+
 test.each(['SIGKILL', 'SIGTERM'] as const)(
   'and its collector ends with %s: the next one has as expired what the spool had given up, and what only memory held of that',
   async (signal) => {

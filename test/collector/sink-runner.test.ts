@@ -137,7 +137,7 @@ async function newRunner(dir: string): Promise<RunnerInTest> {
     bookOf: () => book,
     note: async (place) => notes.push(place) > 0,
     moved() {},
-    expired() {},
+    gaveUp() {},
     books: () => [{ origin, topic, book }],
     gaveUpTo: 0,
   })
