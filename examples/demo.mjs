@@ -80,18 +80,20 @@ async function demo(seconds) {
   say('The end')
   shop.kill('SIGTERM')
   const { stats } = await nextMessage(shop)
+  const written = Object.entries(/** @type {import('spillway').AgentStats} */ (stats).topics)
+    .filter(isOfLines)
+    .reduce((sum, [, { accepted }]) => sum + accepted, 0)
   await once(shop, 'exit', { signal: stop.signal })
   const books = await readBooks(http)
   collector.kill('SIGTERM')
   await once(collector, 'exit', { signal: stop.signal })
   const files = await countLines(join(folder, 'logs'))
 
-  const isSound =
-    stats.accepted > 0 && books.lost === 0 && [books.accepted, books.delivered, files.lines].every((n) => n === stats.accepted)
+  const isSound = written > 0 && books.lost === 0 && [books.accepted, books.delivered, files.lines].every((n) => n === written)
   say(isSound ? 'The books add up' : 'The books do NOT add up')
   table([
     ['requests answered by the shop', calm.answered + rush.answered],
-    ['log lines the shop wrote, by its own count', stats.accepted],
+    ['log lines the shop wrote, by its own count', written],
     ['  accepted by the collector', books.accepted],
     ['  delivered', books.delivered],
     ['  lost', books.lost],
@@ -173,9 +175,22 @@ async function visit(url, seconds, load) {
 
 /** @param {string} http @returns {Promise<Books>} */
 async function readBooks(http) {
-  const { totals } = /** @type {import('spillway/collector').CollectorStatus} */ (await (await fetch(http)).json())
-  const lost = Object.values(totals.lost).reduce((sum, records) => sum + records, 0)
-  return { accepted: totals.accepted, delivered: totals.delivered, lost }
+  const { origins } = /** @type {import('spillway/collector').CollectorStatus} */ (await (await fetch(http)).json())
+  const topics = origins.flatMap((origin) =>
+    Object.entries(origin.topics)
+      .filter(isOfLines)
+      .map(([, books]) => books),
+  )
+  return {
+    accepted: topics.reduce((sum, { accepted }) => sum + accepted, 0),
+    delivered: topics.reduce((sum, { delivered }) => sum + delivered, 0),
+    lost: topics.flatMap(({ lost }) => Object.values(lost)).reduce((sum, records) => sum + records, 0),
+  }
+}
+
+/** Books of log lines; the shop's metrics have topics of their own. @param {readonly [string, unknown]} entry */
+function isOfLines([topic]) {
+  return topic.startsWith('log.')
 }
 
 /** @param {string} folder */

@@ -1,6 +1,6 @@
 /**
- * A small web shop that logs with pino, as any service would. Only two lines know Spillway: the last import, and the one
- * that makes `logStream`.
+ * A small web shop that logs with pino, as any service would, and counts. Spillway is known to the last import and to the
+ * lines that make `agent`, `log` and the instruments.
  *
  *   PORT=3000 node examples/shop.mjs
  *   curl -X POST localhost:3000/orders -H 'content-type: application/json' -d '{"item":"teapot","count":2}'
@@ -10,10 +10,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import Fastify from 'fastify'
 import pino from 'pino'
-import { destination } from 'spillway/pino'
+import { createAgent } from 'spillway'
 
-const logStream = destination({ service: 'shop' })
-const log = pino({ level: 'info' }, logStream)
+const agent = createAgent({ service: 'shop' })
+const log = pino({ level: 'info' }, agent.destination())
 
 // A logger with a name has a topic of its own: `spillway tail 'log.*.shop.payments.>'`.
 const orderLog = log.child({ name: 'orders' })
@@ -26,7 +26,24 @@ const failedPaymentEvery = 8
 const declinedPaymentEvery = 10
 let orderCount = 0
 
+const requestTook = agent.createHistogram('http.server.request.duration', { unit: 's', description: 'Duration of requests.' })
+const requestsOpen = agent.createUpDownCounter('http.server.active_requests', { unit: '{request}', description: 'Requests in hand.' })
+const ordered = agent.createCounter('shop.orders', { unit: '{order}', description: 'Orders placed.' })
+const payments = agent.createCounter('shop.payments', { unit: '{payment}', description: 'Payments, by how they went.' })
+const cartCents = agent.createHistogram('shop.order.cents', { unit: 'ct', description: 'What an order is worth.' })
+
 const app = Fastify({ loggerInstance: log })
+
+app.addHook('onRequest', async () => requestsOpen.add(1))
+app.addHook('onResponse', async (request, reply) => {
+  requestsOpen.add(-1)
+  const route = request.routeOptions.url ?? 'none'
+  requestTook.record(reply.elapsedTime / 1_000, {
+    'http.request.method': request.method,
+    'http.route': route,
+    'http.response.status_code': reply.statusCode,
+  })
+})
 
 app.get('/', async () => ({ items: Object.keys(prices) }))
 
@@ -44,6 +61,8 @@ app.post('/orders', async (request, reply) => {
   orderCount += 1
   const order = { order: orderCount, item, count, cents }
   orderLog.info(order, 'order placed')
+  ordered.add(1, { item })
+  cartCents.record(cents, { item })
   if (!(await isPaid(order))) return reply.code(402).send({ error: 'payment declined' })
   return { order: order.order, cents }
 })
@@ -54,15 +73,19 @@ async function isPaid({ order, cents }) {
   const isSlow = order % slowPaymentEvery === 0
   await sleep(isSlow ? 120 : 2)
   // Fastify logs what a handler throws, with its stack.
-  if (order % failedPaymentEvery === 0)
+  if (order % failedPaymentEvery === 0) {
+    payments.add(1, { outcome: 'failed' })
     throw new Error(`payment of order ${order} failed`, { cause: new Error('bank closed the connection') })
+  }
   const ms = Math.round(performance.now() - startedAtMs)
   if (isSlow) paymentLog.warn({ order, ms }, 'payment was slow')
   if (order % declinedPaymentEvery === 0) {
     paymentLog.warn({ order, cents, reason: 'insufficient funds' }, 'payment declined')
+    payments.add(1, { outcome: 'declined' })
     return false
   }
   paymentLog.info({ order, cents, ms }, 'payment taken')
+  payments.add(1, { outcome: 'taken' })
   return true
 }
 
@@ -84,6 +107,6 @@ process.once('disconnect', stop)
 // own count of lines as well, and it has to come another way than the lines.
 process.once('beforeExit', async () => {
   log.info({ orders: orderCount }, 'shop closed')
-  await logStream.close()
-  process.send?.({ stats: logStream.agent.stats() })
+  await agent.close()
+  process.send?.({ stats: agent.stats() })
 })

@@ -307,7 +307,8 @@ export const expressionTextCharsMax = 1_048_576
 
 /** Instructions of all regular expressions of one expression together: time is instructions times characters. */
 export const regularExpressionSizeMax = 1_000
-/** Buckets of one sign in an exponential histogram. With 160, four decimal orders of magnitude are told apart to 2.2 %. */
+
+/** Buckets of one sign in an exponential histogram. With 160, values over three decimal orders of magnitude are known to 2.2 %. */
 export const histogramBucketsMax = 160
 
 /** Resolution of exponential histograms: Prometheus's native ones have these ends, and -4 covers every double with 132 buckets. */
@@ -349,7 +350,7 @@ export const instrumentsMax = 2_000
 export const idleIntervalsMax = 30
 
 /** Metrics are encoded for this long at a time, then the application's own work goes on. */
-export const encodeSliceMs = 2
+export const encodeSliceMs = 1
 
 /** Warnings about metrics on stderr, of one agent. */
 export const metricWarningsMax = 20

@@ -53,7 +53,7 @@ export interface BoundHistogram {
   startTimer(): BoundTimer
 }
 
-/** Counts values in exponential buckets: any quantile of all processes together, to 0.14 % at best and 2.2 % over four decimal orders. */
+/** Counts values in exponential buckets: any quantile of all processes together, to 0.14 % at best and 2.2 % over three decimal orders. */
 export interface Histogram {
   /** @param value - Finite. */
   record(value: number, attributes?: MetricAttributes): void

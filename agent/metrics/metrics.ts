@@ -4,7 +4,7 @@
  *   add, record ─► series ── every 10 s ─► points of a group ─► frames of metric.<service>.<group>. ─► ring, links
  *
  * What nobody has subscribed to is not encoded: it goes on adding up, and whoever subscribes later gets it in one
- * interval that is as long as it took. Encoding stops every two milliseconds for the application's own work.
+ * interval that is as long as it took. Encoding stops every millisecond for the application's own work.
  *
  * Others may feed what they have aggregated already: totals through observable counters, exponential histograms
  * through `HistogramInstrument.merge`, histograms with bounds of their own through {@link Metrics.createBucketsHistogram};

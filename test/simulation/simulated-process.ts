@@ -1,5 +1,6 @@
 /** A process with an agent in it, in virtual time: it can be stopped for a while, killed, or at its end. */
 import type { Leaving } from '../../agent/exit.ts'
+import type { InstrumentMaker } from '../../agent/metrics/instrument-maker.ts'
 import type { LinkEndpoints } from '../../agent/options.ts'
 import { Ring } from '../../agent/ring.ts'
 import type { AgentRuntime, Pending } from '../../agent/runtime.ts'
@@ -119,7 +120,7 @@ export class SimulatedProcess implements AgentRuntime {
   }
 
   /** A simulated process has no event loop of its own to measure. */
-  measureItself(): Pending {
+  measureItself(_metrics: InstrumentMaker): Pending {
     return { cancel: () => undefined }
   }
 

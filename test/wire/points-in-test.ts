@@ -7,7 +7,7 @@ export const finite: fc.Arbitrary<number> = fc.double({ noNaN: true, noDefaultIn
 const count = fc.oneof(fc.nat(300), fc.nat(), fc.constant(2 ** 40))
 const text = (maxLength: number): fc.Arbitrary<string> => fc.string({ maxLength, unit: 'grapheme' }).filter((s) => s.length <= maxLength)
 
-export const attributes: fc.Arbitrary<string> = fc
+const attributes: fc.Arbitrary<string> = fc
   .dictionary(text(12), fc.oneof(text(20), fc.boolean(), finite), { maxKeys: 5, noNullPrototype: true })
   .map(encodeAttributes)
 
