@@ -18,17 +18,19 @@ import { checkBindAddress, checkBindEndpoint } from './bind.ts'
 import { checkpoint } from './checkpoint.ts'
 import type { CollectorConfig } from './config.ts'
 import { ControlPublisher } from './control-publisher.ts'
+import type { MetricFamily } from './exposition/metric-family.ts'
 import { Farewells } from './farewells.ts'
 import { type FolderLock, lockFolder } from './folder-lock.ts'
 import { HttpServer } from './http-server.ts'
 import { Ingest } from './ingest.ts'
 import { Intake, type IntakePorts, type Parts } from './intake.ts'
-import { Ledger, type SinkBook, type TopicBook } from './ledger.ts'
+import { Ledger, type OriginBook, type SinkBook, type TopicBook } from './ledger.ts'
 import { ledgerState } from './ledger-state.ts'
 import { type GivenUpReason, LossReport } from './loss-report.ts'
-import { metricsText, processGauges } from './metrics.ts'
+import { collectorFamilies, processGauges } from './metrics.ts'
 import { openSinks } from './open-sink.ts'
 import { recover } from './recovery.ts'
+import { ApplicationMetrics } from './rollup/application-metrics.ts'
 import { ServiceCounters } from './service-counters.ts'
 import { SinkRunner } from './sink-runner.ts'
 import type { KeepingSink, Sink } from './sinks/sink.ts'
@@ -57,6 +59,8 @@ const tickEveryMs = holeGraceMs / 5
 /** Acknowledged at once after this much: agents hold 8 MiB, and what is acknowledged early is memory they use again. */
 const commitBytes = 1_048_576
 const beaconEveryMs = 2_000
+/** Windows of the roll-up are closed at most so late. */
+const rollUpTickMs = 1_000
 const beaconOriginsMax = 50
 
 /**
@@ -103,6 +107,7 @@ export class Collector {
   #tickTimer: NodeJS.Timeout | undefined
   #beaconTimer: NodeJS.Timeout | undefined
   #checkpointTimer: NodeJS.Timeout | undefined
+  #rollUpTimer: NodeJS.Timeout | undefined
   #checkpointing: Promise<void> | undefined
   #isRoomWaited: (() => void)[] = []
   #isClosing = false
@@ -141,6 +146,7 @@ export class Collector {
     await this.#ingest.open([...prefixes, 'sys.', `sys.run.${this.#run}.`])
     this.#tickTimer = setInterval(() => this.#books?.intake.tick(), tickEveryMs)
     this.#checkpointTimer = setInterval(() => this.#checkpointSoon(), checkpointEveryMs)
+    this.#rollUpTimer = setInterval(() => this.#books?.metrics.tick(Date.now()), rollUpTickMs)
     // What an earlier run left is made durable and acknowledged.
     this.#commitLater(true)
     this.#beaconTimer = setInterval(() => this.#beacon(), beaconEveryMs)
@@ -157,16 +163,17 @@ export class Collector {
   }
 
   status(): CollectorStatus {
-    const { ledger, intake, losses, spool, runners } = this.#openBooks
+    const { ledger, intake, losses, spool, runners, metrics } = this.#openBooks
+    const { turnedAway } = intake
     return collectorStatus(
-      { ledger, ingest: this.#ingest, losses, spool, runners, passing: this.#passingSinks, turnedAway: intake.turnedAway },
+      { ledger, ingest: this.#ingest, losses, spool, runners, passing: this.#passingSinks, turnedAway, rollup: metrics.status() },
       { uptimeMs: Math.round(performance.now() - this.#startedAtMs), nowMs: performance.now(), timeMs: Date.now() },
     )
   }
 
-  /** The same and more as Prometheus reads it. */
-  metrics(): string {
-    const { ledger, services, spool, runners } = this.#openBooks
+  /** The same and more for Prometheus, and the applications' own metrics rolled up. */
+  metrics(): readonly MetricFamily[] {
+    const { ledger, services, spool, runners, metrics } = this.#openBooks
     const books = [...ledger.origins.values()].flatMap((origin) => [...origin.topics.values()])
     const rows = services.rows(books.map((book) => [book.topic, topicStatus(book)]))
     const queues = [
@@ -178,7 +185,9 @@ export class Collector {
         peak: depth.takePeak(),
       })),
     ]
-    return metricsText(this.status(), rows, { queues, syncs: spool.syncDurations.counts(), process: processGauges() })
+    const applications = metrics.families(Date.now())
+    const own = collectorFamilies(this.status(), rows, { queues, syncs: spool.syncDurations.counts(), process: processGauges() })
+    return [...own, ...applications]
   }
 
   get #openBooks(): Books {
@@ -194,24 +203,20 @@ export class Collector {
   #take(topic: Topic, frame: DecodedFrame, parts: Parts): void {
     if (frame.kind === frameKinds.manifest) return this.#announce(topic, frame, parts)
     // Kinds of later versions are not kept here yet.
-    if (frame.kind !== frameKinds.lines) return this.#ingest.fault('version')
+    if (frame.kind === frameKinds.records) return this.#ingest.fault('version')
     if (topic.startsWith('sys.')) return this.#passNotice(topic, frame, parts)
-    const { intake, spool } = this.#openBooks
+    const { intake, spool, metrics } = this.#openBooks
+    const points = frame.kind === frameKinds.points ? metrics.read(frame) : undefined
+    if (frame.kind === frameKinds.points && points === undefined) return this.#ingest.fault('points')
     const fresh = intake.take(topic, frame, parts)
     this.#commitLater(intake.uncommittedBytes > commitBytes)
     const isWatched = fresh.length > 0 && this.#tail.isAskedFor(topic)
-    const { origin } = frame
-    for (const { range, lines, frame: passed, receivedAtMs } of fresh) {
-      const entry = {
-        position: spool.end,
-        end: spool.end,
-        isSpooled: false,
-        topic,
-        origin,
-        lines,
-        count: range.to - range.from,
-        receivedAtMs,
-      }
+    for (const part of fresh) {
+      const { range, lines, frame: passed, receivedAtMs } = part
+      if (!frame.onDemand) metrics.take(topic, frame, part, points)
+      const { kind, origin } = frame
+      const at = { position: spool.end, end: spool.end, isSpooled: false }
+      const entry = { ...at, topic, kind, origin, lines, count: range.to - range.from, receivedAtMs }
       if (!frame.onDemand) for (const sink of this.#passingSinks) if (sink.patterns.matches(topic)) sink.write(entry)
       if (isWatched && passed !== undefined) this.#tail.publish(topic, parts.topic, passed)
     }
@@ -219,8 +224,8 @@ export class Collector {
 
   /** What an agent says about itself is in no books: it is passed on to whoever watches. */
   #passNotice(topic: Topic, frame: DecodedFrame, parts: Parts): void {
-    const { origin, body: lines, count } = frame
-    const entry = { position: 0, end: 0, isSpooled: false, topic, origin, lines, count, receivedAtMs: Date.now() }
+    const { body: lines, count, kind, origin } = frame
+    const entry = { position: 0, end: 0, isSpooled: false, topic, kind, origin, lines, count, receivedAtMs: Date.now() }
     for (const sink of this.#passingSinks) if (sink.patterns.matches(topic)) sink.write(entry)
     this.#tail.publish(topic, parts.topic, parts.frame)
   }
@@ -325,6 +330,7 @@ export class Collector {
     clearInterval(this.#tickTimer)
     clearInterval(this.#beaconTimer)
     clearInterval(this.#checkpointTimer)
+    clearInterval(this.#rollUpTimer)
     clearTimeout(this.#commitTimer)
     await this.#ingest.close()
     const books = this.#books
@@ -359,6 +365,7 @@ export interface Books {
   readonly ledger: Ledger
   readonly losses: LossReport
   readonly services: ServiceCounters
+  readonly metrics: ApplicationMetrics
   readonly intake: Intake
   readonly runners: readonly SinkRunner[]
   /** Done segments are given up when there are more bytes of them than this. */
@@ -370,7 +377,7 @@ export interface Books {
 
 /** Takes up what an earlier run left in the spool, and what the sinks do with it goes on. */
 export async function openBooks(
-  config: Pick<CollectorConfig, 'subscribe' | 'spool' | 'onTrouble'>,
+  config: Pick<CollectorConfig, 'subscribe' | 'spool' | 'rollUp' | 'onTrouble'>,
   lock: FolderLock,
   sinks: readonly KeepingSink[],
   control: IntakePorts['control'],
@@ -447,6 +454,10 @@ export async function openBooks(
     ledger,
     losses,
     services,
+    metrics: new ApplicationMetrics(config.rollUp, {
+      endedAtMs: (origin) => endedAtMs(ledger.origins.get(origin)),
+      onTrouble: config.onTrouble,
+    }),
     intake,
     runners,
     releaseBytes: Math.min(spoolReleaseBytes, config.spool.bytesMax / 4),
@@ -457,6 +468,14 @@ export async function openBooks(
       await spool.close()
     },
   }
+}
+
+/** When an origin ended, or was heard of last when it is unclean, Unix ms; infinite while it lives, 0 when it is not known. */
+function endedAtMs(origin: OriginBook | undefined): number {
+  if (origin === undefined) return 0
+  if (origin.state === 'live' || origin.state === 'silent') return Number.POSITIVE_INFINITY
+  const endedAtMs = origin.state === 'finished' ? origin.finishedAtMs : origin.lastHeardAtMs
+  return Date.now() - (performance.now() - endedAtMs)
 }
 
 function* sinkBooks(ledger: Ledger, index: number): Generator<{ readonly origin: string; readonly topic: Topic; readonly book: SinkBook }> {

@@ -6,11 +6,21 @@ import { join, resolve } from 'node:path'
 import { CST, isScalar, Lexer, LineCounter, parseDocument, visit } from 'yaml'
 import { z } from 'zod'
 import { defaultHttpAddress, defaultPorts, type Endpoint, isIpc, parseEndpoint, siblingEndpoint, splitAddress } from '../wire/endpoint.ts'
-import { spoolBytesMaxDefault, spoolBytesMaxMin, spoolSyncEveryMs, spoolSyncEveryMsMax } from '../wire/limits.ts'
+import {
+  rollupIntervalMs,
+  rollupLateMs,
+  rollupOpenWindowsMax,
+  rollupSeriesMax,
+  spoolBytesMaxDefault,
+  spoolBytesMaxMin,
+  spoolSyncEveryMs,
+  spoolSyncEveryMsMax,
+} from '../wire/limits.ts'
 import { nearest } from '../wire/nearest.ts'
 import { compilePatterns } from '../wire/pattern.ts'
-import { parseBytes, parseDuration } from '../wire/quantity.ts'
+import { formatDuration, parseBytes, parseDuration } from '../wire/quantity.ts'
 import { SpillwayError } from '../wire/spillway-error.ts'
+import type { RollUpConfig } from './rollup/roll-up.ts'
 import { unknownPlaceholders } from './sinks/log-path.ts'
 
 /** Longest file before it is rotated, unless told otherwise. */
@@ -25,6 +35,9 @@ const bracketDepthMax = 64
 const blockColumnMax = 128
 /** Who has more to mend begins with these. */
 const issuesPrintedMax = 50
+/** Names in one list of attributes, and characters in one of them: more than any application has. */
+const attributeNamesMax = 256
+const attributeNameCharsMax = 1_024
 const defaultSubscribe = ['log.>', 'metric.>']
 const defaultSinkTopics = ['log.>']
 
@@ -65,6 +78,7 @@ export interface CollectorConfig {
   readonly subscribe: readonly string[]
   readonly spool: SpoolConfig
   readonly sinks: Readonly<Record<string, SinkConfig>>
+  readonly rollUp: RollUpConfig
   /** Addresses other machines can reach may be bound without keys. */
   readonly insecure: boolean
   /** Told about trouble that goes on, such as a disk that is full: one sentence. */
@@ -143,6 +157,28 @@ const logTemplate = checked((text) => {
   return text
 })
 
+const durationBetween = (min: number, max: number, example: string) =>
+  z.union([z.string(), z.number()]).transform((value, context) => {
+    const ms = parseDuration(String(value))
+    if (ms !== undefined && ms >= min && ms <= max) return ms
+    const expected = `expected a duration from ${formatDuration(min)} to ${formatDuration(max)}, such as ${example}`
+    context.addIssue({ code: 'custom', message: `${expected}, got ${JSON.stringify(value)}` })
+    return z.NEVER
+  })
+const attributeNames = z.array(z.string().min(1).max(attributeNameCharsMax)).max(attributeNamesMax)
+const rollUp = z
+  .strictObject({
+    interval: durationBetween(rollupIntervalMs.min, rollupIntervalMs.max, '10s').optional(),
+    late: durationBetween(0, rollupOpenWindowsMax * rollupIntervalMs.max, '30s').optional(),
+    keep: attributeNames.optional(),
+    drop: attributeNames.optional(),
+    seriesMax: z.int().min(1).max(rollupSeriesMax.max).optional(),
+  })
+  .superRefine(({ interval = rollupIntervalMs.default, late = rollupLateMs }, context) => {
+    if (late <= rollupOpenWindowsMax * interval) return
+    context.addIssue({ code: 'custom', path: ['late'], message: `expected at most ${rollupOpenWindowsMax} times the interval` })
+  })
+
 const schema = z.strictObject({
   dir: z.string().min(1).optional(),
   listen: z
@@ -172,6 +208,7 @@ const schema = z.strictObject({
       ]),
     )
     .optional(),
+  rollup: rollUp.optional(),
   insecure: z.boolean().optional(),
 })
 
@@ -240,6 +277,13 @@ export function readConfig(
       fsyncMs: contents.spool?.fsync ?? spoolSyncEveryMs,
     },
     sinks,
+    rollUp: {
+      intervalMs: contents.rollup?.interval ?? rollupIntervalMs.default,
+      lateMs: contents.rollup?.late ?? rollupLateMs,
+      keep: contents.rollup?.keep,
+      drop: contents.rollup?.drop ?? [],
+      seriesMax: contents.rollup?.seriesMax ?? rollupSeriesMax.default,
+    },
     insecure: overrides.insecure ?? contents.insecure ?? false,
     onTrouble: (message) => process.stderr.write(`spillway collector: ${message}\n`),
   }
@@ -445,6 +489,7 @@ function knownKeys(path: readonly PropertyKey[], document: Document): string[] {
   const [first, , third] = path
   if (first === 'listen') return ['data', 'control', 'tail', 'http']
   if (first === 'spool') return ['dir', 'maxBytes', 'fsync']
+  if (first === 'rollup') return Object.keys(rollUp.shape)
   if (first === 'sinks' && third === 'rotate') return ['size', 'every']
   if (first === 'sinks') return document.getIn([...path, 'type']) === 'stdout' ? ['type', 'topics'] : ['type', 'topics', 'path', 'rotate']
   return Object.keys(schema.shape)

@@ -4,7 +4,8 @@ import type { AddressInfo } from 'node:net'
 import { isLoopbackHost } from '../wire/endpoint.ts'
 import { SpillwayError } from '../wire/spillway-error.ts'
 import { inUse } from './bind.ts'
-import { metricsType } from './metrics.ts'
+import type { MetricFamily } from './exposition/metric-family.ts'
+import { negotiated } from './exposition/negotiate.ts'
 import type { CollectorStatus } from './status.ts'
 
 export interface HttpAddress {
@@ -15,7 +16,7 @@ export interface HttpAddress {
 /** What it answers with, made when it is asked for. */
 export interface HttpAnswers {
   status(): CollectorStatus
-  metrics(): string
+  metrics(): readonly MetricFamily[]
 }
 
 export class HttpServer {
@@ -54,8 +55,14 @@ export class HttpServer {
     const path = (request.url ?? '/').split('?', 1)[0]
     if (path === '/healthz') return send(response, 200, 'text/plain', 'ok\n')
     if (path === '/status.json') return send(response, 200, 'application/json', `${JSON.stringify(this.#answers.status())}\n`)
-    if (path === '/metrics') return send(response, 200, metricsType, this.#answers.metrics())
+    if (path === '/metrics') return this.#sendMetrics(request, response)
     send(response, 404, 'text/plain', 'not here; there are /healthz, /status.json and /metrics\n')
+  }
+
+  #sendMetrics(request: IncomingMessage, response: ServerResponse): void {
+    const { type, write } = negotiated(request.headers.accept)
+    response.setHeader('vary', 'accept')
+    send(response, 200, type, write(this.#answers.metrics()))
   }
 
   /** A web page elsewhere can make a browser send requests here under a name of its own; those carry that name. */
@@ -73,9 +80,9 @@ export class HttpServer {
   }
 }
 
-function send(response: ServerResponse, status: number, type: string, body: string): void {
+function send(response: ServerResponse, status: number, type: string, body: string | Buffer): void {
   response.writeHead(status, {
-    'content-type': `${type}; charset=utf-8`,
+    'content-type': typeof body === 'string' ? `${type}; charset=utf-8` : type,
     'content-length': Buffer.byteLength(body),
     'cache-control': 'no-store',
     'x-content-type-options': 'nosniff',

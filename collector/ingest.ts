@@ -13,7 +13,7 @@ import { parseTopic, type Topic } from '../wire/topic.ts'
 import { bindSocket } from './bind.ts'
 
 /** Frames that were refused, by what was wrong with them. */
-export type IngestFault = FrameFault | 'parts' | 'topic' | 'manifest' | 'failed'
+export type IngestFault = FrameFault | 'parts' | 'topic' | 'manifest' | 'points' | 'failed'
 
 export interface IngestEvents {
   /** Resolves when more frames are welcome; undefined when they are. */
@@ -96,6 +96,7 @@ export class Ingest {
     // `manifest` is a good name for a logger too: only under `sys.` does it mean anything.
     const isManifestTopic = topic.startsWith('sys.') && topic.endsWith('.manifest.')
     if (isManifestTopic !== (decoded.frame.kind === frameKinds.manifest)) return this.fault('topic')
+    if (decoded.frame.kind === frameKinds.points && !topic.startsWith('metric.')) return this.fault('topic')
     this.#events.frame(topic, decoded.frame, { topic: topicBytes, frame: frameBytes })
   }
 

@@ -7,13 +7,16 @@
  *
  * Knows no socket, no file and no clock; they are handed in.
  */
-import { type DecodedFrame, encodeFrame, sliceLines } from '../wire/frame.ts'
+import assert from 'node:assert/strict'
+import { type DecodedFrame, encodeFrame, frameKinds, sliceLines } from '../wire/frame.ts'
 import { spoolPendingBytesMax, topicBooksMax } from '../wire/limits.ts'
 import type { Manifest } from '../wire/manifest.ts'
+import { decodePoints, encodePoints } from '../wire/points.ts'
 import type { Range } from '../wire/range-set.ts'
 import type { Topic } from '../wire/topic.ts'
 import type { Ask, BookedLoss, Commit, Ledger, OriginBook, TopicBook } from './ledger.ts'
 import type { QueuedEntry, SinkRunner } from './sink-runner.ts'
+import { slicePoints } from './slice-points.ts'
 import { crashPoints } from './spool/crash-points.ts'
 import type { Spool } from './spool/spool.ts'
 import { encodeKeptHead, encodeLoss, encodeManifestHead, encodeNumbers } from './spool/spool-bodies.ts'
@@ -53,6 +56,7 @@ export interface Parts {
 /** A part of a frame that is new. */
 export interface FreshPart {
   readonly range: Range
+  /** As in {@link Entry}. */
   readonly lines: Buffer
   /** The frame it came in, or one made of what was new of it; undefined when that would be too long. */
   readonly frame: Buffer | undefined
@@ -84,7 +88,7 @@ export class Intake {
   }
 
   /**
-   * Books and keeps a frame of lines.
+   * Books and keeps a frame of lines or points.
    *
    * @returns What of it is new and wanted, for those who watch.
    */
@@ -105,7 +109,7 @@ export class Intake {
     const { spool, runners } = this.#ports
     const count = range.to - range.from
     const isWhole = count === frame.count
-    const lines = isWhole ? frame.body : sliceLines(frame.body, range.from - frame.seq, count)
+    const lines = isWhole ? frame.body : slicedBody(frame, range.from - frame.seq, count)
     const receivedAtMs = this.#ports.wallClockMs()
     const part = { range, lines, frame: isWhole ? parts.frame : encodedPart(frame, range, lines), receivedAtMs }
     // What only a live tail made the application log is not kept; see TopicBook.onDemand for how it is booked.
@@ -126,6 +130,7 @@ export class Intake {
       end: place?.end ?? spool.end,
       isSpooled: place !== undefined,
       topic: book.topic,
+      kind: frame.kind,
       origin: frame.origin,
       lines: place !== undefined && block === undefined ? Buffer.from(kept) : kept,
       count,
@@ -288,6 +293,14 @@ export class Intake {
 function withoutHeld(commit: Commit, held: { readonly from: number; readonly records: number } | undefined): Commit {
   if (held === undefined) return commit
   return { book: commit.book, frontier: Math.min(commit.frontier, held.from), received: commit.received - held.records }
+}
+
+/** The body of a frame with `count` of its records only. */
+function slicedBody(frame: DecodedFrame, skip: number, count: number): Buffer {
+  if (frame.kind === frameKinds.lines) return sliceLines(frame.body, skip, count)
+  const points = decodePoints(frame.body, frame.count)
+  assert(points !== undefined, 'points are read before they are booked')
+  return encodePoints(slicePoints(points, skip, count))
 }
 
 /** The same lines in the spool's copy of their frame: where they stand in the original, or at its end. */

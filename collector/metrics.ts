@@ -1,13 +1,13 @@
 /**
- * The collector's numbers in Prometheus' text format, version 0.0.4: a pure function. docs/STATUS.md lists them all.
+ * The collector's own numbers as families of metrics: a pure function. docs/STATUS.md lists them all.
  *
  * Labels are bounded: services as service-counters.ts bounds them, levels, reasons, states and faults are closed lists,
  * sinks and queues are as many as were configured. Host, pid, origin and topic are no labels: each restart of an
  * application would begin new series.
- * https://prometheus.io/docs/instrumenting/exposition_formats/
  */
 import { lossReasons } from '../wire/stream-ledger.ts'
 import type { DurationCounts } from './duration-histogram.ts'
+import { LabelSet, type MetricFamily } from './exposition/metric-family.ts'
 import type { ServiceCounts } from './service-counters.ts'
 import type { CollectorStatus, TopicStatus } from './status.ts'
 
@@ -35,8 +35,6 @@ interface ProcessGauges {
   readonly nodeVersion: string
 }
 
-export const metricsType = 'text/plain; version=0.0.4'
-
 type Labels = Readonly<Record<string, string>>
 type Sample = readonly [labels: Labels, value: number]
 type Kind = 'counter' | 'gauge'
@@ -57,11 +55,8 @@ export function processGauges(): ProcessGauges {
   }
 }
 
-/**
- * @param services - The books per service and level.
- * @returns The text, ended by LF.
- */
-export function metricsText(status: CollectorStatus, services: readonly ServiceCounts[], gauges: CollectorGauges): string {
+/** @param services - The books per service and level. */
+export function collectorFamilies(status: CollectorStatus, services: readonly ServiceCounts[], gauges: CollectorGauges): MetricFamily[] {
   return [
     ...recordFamilies(services),
     ...lossFamilies(status, services),
@@ -69,12 +64,13 @@ export function metricsText(status: CollectorStatus, services: readonly ServiceC
     ...sinkFamilies(status),
     ...spoolFamilies(status, gauges),
     ...intakeFamilies(status),
+    ...rollUpFamilies(status),
     ...queueFamilies(gauges),
     ...processFamilies(status, gauges.process),
-  ].join('')
+  ]
 }
 
-function recordFamilies(services: readonly ServiceCounts[]): string[] {
+function recordFamilies(services: readonly ServiceCounts[]): MetricFamily[] {
   const count = (name: string, help: string, of: (books: TopicStatus) => number, kind: Kind = 'counter') =>
     family(
       name,
@@ -99,7 +95,7 @@ function recordFamilies(services: readonly ServiceCounts[]): string[] {
   ]
 }
 
-function lossFamilies({ losses }: CollectorStatus, services: readonly ServiceCounts[]): string[] {
+function lossFamilies({ losses }: CollectorStatus, services: readonly ServiceCounts[]): MetricFamily[] {
   const lost = services.flatMap(({ service, level, books }) =>
     Object.entries({ ...noLosses, ...books.lost }).map(([reason, records]): Sample => [{ service, level, reason }, records]),
   )
@@ -116,7 +112,7 @@ function lossFamilies({ losses }: CollectorStatus, services: readonly ServiceCou
   ]
 }
 
-function originFamilies({ origins }: CollectorStatus): string[] {
+function originFamilies({ origins }: CollectorStatus): MetricFamily[] {
   const unknown = origins.reduce((sum, { unknownTail }) => sum + (unknownTail?.recordsMax ?? 0), 0)
   return [
     family(
@@ -129,7 +125,7 @@ function originFamilies({ origins }: CollectorStatus): string[] {
   ]
 }
 
-function sinkFamilies({ sinks }: CollectorStatus): string[] {
+function sinkFamilies({ sinks }: CollectorStatus): MetricFamily[] {
   type SinkBooks = (typeof sinks)[string]
   const each = (name: string, help: string, of: (sink: SinkBooks) => number, kind: Kind = 'counter') =>
     family(
@@ -150,7 +146,7 @@ function sinkFamilies({ sinks }: CollectorStatus): string[] {
   ]
 }
 
-function spoolFamilies({ spool }: CollectorStatus, { syncs }: CollectorGauges): string[] {
+function spoolFamilies({ spool }: CollectorStatus, { syncs }: CollectorGauges): MetricFamily[] {
   const durations = syncs === undefined ? [] : [histogram('spool_sync_duration_seconds', 'Time a sync of the spool took.', syncs)]
   return [
     single('spool_bytes', 'gauge', 'Bytes the spool takes on disk.', spool.bytes),
@@ -165,7 +161,7 @@ function spoolFamilies({ spool }: CollectorStatus, { syncs }: CollectorGauges): 
   ]
 }
 
-function intakeFamilies({ ingest, repairs }: CollectorStatus): string[] {
+function intakeFamilies({ ingest, repairs }: CollectorStatus): MetricFamily[] {
   return [
     single('ingest_frames_total', 'counter', 'Frames received, manifests included.', ingest.frames),
     single('ingest_bytes_total', 'counter', 'Bytes of frames received.', ingest.bytes),
@@ -188,7 +184,22 @@ function intakeFamilies({ ingest, repairs }: CollectorStatus): string[] {
   ]
 }
 
-function queueFamilies({ queues }: CollectorGauges): string[] {
+function rollUpFamilies({ rollup }: CollectorStatus): MetricFamily[] {
+  return [
+    single('rollup_points_total', 'counter', 'Points of metrics rolled up.', rollup.points),
+    single('rollup_points_late_total', 'counter', 'Points that came when their window was closed; not in any window.', rollup.late),
+    single('rollup_points_ahead_total', 'counter', 'Points whose clock is ahead; in the window they came in.', rollup.ahead),
+    single('rollup_points_overflow_total', 'counter', 'Points of surplus series, counted in an overflow series.', rollup.overflow),
+    single('rollup_points_refused_total', 'counter', 'Points not rolled up because there are too many instruments.', rollup.refused),
+    single('rollup_values_displaced_total', 'counter', 'Values of gauges and up-down counters given up for newer ones.', rollup.displaced),
+    single('rollup_series', 'gauge', 'Series rolled up.', rollup.series),
+    single('rollup_series_limit', 'gauge', 'Series there may be, those of overflow not counted.', rollup.seriesMax),
+    single('rollup_series_conflicting', 'gauge', 'Series not shown because another kind of metric has their name.', rollup.conflicting),
+    single('rollup_series_hidden', 'gauge', 'Series the last scrape had no room for.', rollup.hidden),
+  ]
+}
+
+function queueFamilies({ queues }: CollectorGauges): MetricFamily[] {
   return (['bytes', 'records', 'frames'] as const).flatMap((unit) => {
     const ofUnit = queues.filter((queue) => queue.unit === unit)
     const samples = (of: (queue: QueueGauge) => number) => ofUnit.map((queue): Sample => [{ queue: queue.name }, of(queue)])
@@ -210,55 +221,39 @@ function queueFamilies({ queues }: CollectorGauges): string[] {
 }
 
 /** Names without a prefix are those every Prometheus client uses. */
-function processFamilies(status: CollectorStatus, { residentBytes, cpuSeconds, startedAtMs, nodeVersion }: ProcessGauges): string[] {
+function processFamilies(status: CollectorStatus, { residentBytes, cpuSeconds, startedAtMs, nodeVersion }: ProcessGauges): MetricFamily[] {
   return [
     single('uptime_seconds', 'gauge', 'Time since the collector started.', status.uptimeMs / 1_000),
     family('build_info', 'gauge', 'Always 1; the labels say what runs.', [[{ version: status.version, node: nodeVersion }, 1]]),
-    text('process_resident_memory_bytes', 'gauge', 'Resident memory size in bytes.', [[{}, residentBytes]]),
-    text('process_cpu_seconds_total', 'counter', 'Total user and system CPU time spent in seconds.', [[{}, cpuSeconds]]),
-    text('process_start_time_seconds', 'gauge', 'Start time of the process since unix epoch in seconds.', [[{}, startedAtMs / 1_000]]),
+    plain('process_resident_memory_bytes', 'gauge', 'Resident memory size in bytes.', [[{}, residentBytes]]),
+    plain('process_cpu_seconds_total', 'counter', 'Total user and system CPU time spent in seconds.', [[{}, cpuSeconds]]),
+    plain('process_start_time_seconds', 'gauge', 'Start time of the process since unix epoch in seconds.', [[{}, startedAtMs / 1_000]]),
   ]
 }
 
-// ── the format ──
+// ── what they are made of ──
 
-function single(name: string, kind: Kind, help: string, value: number): string {
+function single(name: string, kind: Kind, help: string, value: number): MetricFamily {
   return family(name, kind, help, [[{}, value]])
 }
 
-function family(name: string, kind: Kind, help: string, samples: readonly Sample[]): string {
-  return text(prefix + name, kind, help, samples)
+function family(name: string, kind: Kind, help: string, samples: readonly Sample[]): MetricFamily {
+  return plain(prefix + name, kind, help, samples)
 }
 
-/** Nothing for a family without samples: its name alone says nothing. */
-function text(name: string, kind: Kind, help: string, samples: readonly Sample[]): string {
-  if (samples.length === 0) return ''
-  return `${head(name, kind, help)}${samples.map(([labels, value]) => line(name, labels, value)).join('')}`
+function plain(name: string, kind: Kind, help: string, samples: readonly Sample[]): MetricFamily {
+  return { name, kind, help, unit: unitOf(name), samples: samples.map(([labels, value]) => ({ labels: labelSet(labels), value })) }
 }
 
-function histogram(name: string, help: string, { buckets, count, sumSeconds }: DurationCounts): string {
+function histogram(name: string, help: string, { buckets, count, sumSeconds }: DurationCounts): MetricFamily {
   const full = prefix + name
-  const rows = [...buckets, [Number.POSITIVE_INFINITY, count] as const].map(([bound, below]) =>
-    line(`${full}_bucket`, { le: numberText(bound) }, below),
-  )
-  return `${head(full, 'histogram', help)}${rows.join('')}${line(`${full}_sum`, {}, sumSeconds)}${line(`${full}_count`, {}, count)}`
+  return { name: full, kind: 'histogram', help, unit: unitOf(full), samples: [{ labels: labelSet({}), count, sum: sumSeconds, buckets }] }
 }
 
-function head(name: string, kind: Kind | 'histogram', help: string): string {
-  return `# HELP ${name} ${help}\n# TYPE ${name} ${kind}\n`
+function labelSet(labels: Labels): LabelSet {
+  return new LabelSet(Object.entries(labels))
 }
 
-function line(name: string, labels: Labels, value: number): string {
-  const pairs = Object.entries(labels).map(([label, labelText]) => `${label}="${escaped(labelText)}"`)
-  return `${name}${pairs.length === 0 ? '' : `{${pairs.join(',')}}`} ${numberText(value)}\n`
-}
-
-function numberText(value: number): string {
-  if (value === Number.POSITIVE_INFINITY) return '+Inf'
-  return value === Number.NEGATIVE_INFINITY ? '-Inf' : String(value)
-}
-
-/** A name may hold anything; only these three end a label. */
-function escaped(labelText: string): string {
-  return labelText.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')
+function unitOf(name: string): string {
+  return /_(seconds|bytes)(?:_total)?$/.exec(name)?.[1] ?? ''
 }

@@ -324,6 +324,7 @@ export class SinkRunner {
       position: record.position,
       end: record.end,
       topic,
+      kind: frame.kind,
       origin: frame.origin,
       lines: frame.body,
       count: frame.count,

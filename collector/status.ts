@@ -5,6 +5,7 @@ import { version } from '../wire/version.ts'
 import type { Ingest } from './ingest.ts'
 import { type Ledger, type OriginBook, type Repairs, type TopicBook, topicAsides, topicTotals } from './ledger.ts'
 import type { LossEntry, LossReport } from './loss-report.ts'
+import type { RollUpCounts } from './rollup/roll-up.ts'
 import type { SinkRunner } from './sink-runner.ts'
 import type { Sink, SinkStatus } from './sinks/sink.ts'
 import type { Spool, SpoolStatus } from './spool/spool.ts'
@@ -74,6 +75,15 @@ export interface RepairsStatus extends Repairs {
   readonly isBreakerOpen: boolean
 }
 
+export interface RollUpStatus extends Readonly<RollUpCounts> {
+  readonly series: number
+  readonly seriesMax: number
+  /** Series that `/metrics` does not show because another kind of metric has their name. */
+  readonly conflicting: number
+  /** Series the last scrape had no room for. */
+  readonly hidden: number
+}
+
 export interface CollectorStatus {
   readonly version: string
   readonly uptimeMs: number
@@ -101,6 +111,7 @@ export interface CollectorStatus {
     /** Frames not taken because the sinks were full or a bound was reached; their origins keep them. */
     readonly turnedAway: number
   }
+  readonly rollup: RollUpStatus
 }
 
 export function collectorStatus(
@@ -112,6 +123,7 @@ export function collectorStatus(
     readonly runners: readonly SinkRunner[]
     readonly passing: readonly Sink[]
     readonly turnedAway: number
+    readonly rollup: RollUpStatus
   },
   { uptimeMs, nowMs, timeMs }: { readonly uptimeMs: number; readonly nowMs: number; readonly timeMs: number },
 ): CollectorStatus {
@@ -143,6 +155,7 @@ export function collectorStatus(
       refused: Object.fromEntries(parts.ingest.faults),
       turnedAway: parts.turnedAway + parts.ledger.refusedFrames,
     },
+    rollup: parts.rollup,
   }
 }
 

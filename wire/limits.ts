@@ -354,3 +354,37 @@ export const encodeSliceMs = 1
 
 /** Warnings about metrics on stderr, of one agent. */
 export const metricWarningsMax = 20
+
+/** A window of the roll-up, and how long after its end it takes points: what is repaired comes within 8 s, a clock may be off by some more. */
+export const rollupIntervalMs: { readonly default: number; readonly min: number; readonly max: number } = {
+  default: 10_000,
+  min: 1_000,
+  max: 3_600_000,
+}
+export const rollupLateMs = 30_000
+/** Windows that may be open at one time; each costs a series as much as it costs without windows. */
+export const rollupOpenWindowsMax = 60
+
+/** Series in the roll-up: at 1 to 15 KiB each, see docs/METRICS.md, 10,000 are 10 to 150 MiB. */
+export const rollupSeriesMax: { readonly default: number; readonly max: number } = { default: 10_000, max: 1_000_000 }
+
+/** Instruments in the roll-up, each of which may have an overflow series beside: a hundred services with a hundred each. */
+export const rollupInstrumentsMax = 10_000
+
+/** A series nothing came for is forgotten after this. A counter that comes back begins at 0, which Prometheus takes for a restart. */
+export const rollupSeriesIdleMs = 3_600_000
+
+/** Latest values of gauges and up-down counters, one per process, series and open window; ten processes, five windows. */
+export const rollupValuesPerSeries = 50
+
+/** An up-down counter's value counts this long unless its process says it again; as long as Prometheus believes a sample. */
+export const rollupValueAgeMs = 300_000
+
+/** Closed windows that can be asked for: five minutes of ten seconds. */
+export const rollupWindowsKept = 30
+
+/** Bounds of one histogram under `/metrics`. 64 of them cover 16 powers of two at 19 % each, or 64 at 100 %. */
+export const exposedBucketsMax = 64
+
+/** Lines of the application's metrics in one answer of `/metrics`: about 20 MiB of text, made at one go beside the intake. */
+export const exposedSamplesMax = 200_000

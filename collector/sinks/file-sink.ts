@@ -1,4 +1,4 @@
-/** Keeps lines in plain files, byte for byte. Many services at once; a bounded number of open files. */
+/** Keeps lines in plain files, byte for byte, and points as lines of JSON. Many services at once; a bounded number of open files. */
 import { readdir, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { openFilesMax, sinkFlushMs, sinkPendingBytesMax, sinkWriteBytes } from '../../wire/limits.ts'
@@ -7,6 +7,7 @@ import type { Topic } from '../../wire/topic.ts'
 import type { FilePlace, SinkPlace } from '../spool/spool-bodies.ts'
 import { identityOf, LogFile, nameParts, rotationOf } from './log-file.ts'
 import type { LogPath } from './log-path.ts'
+import { entryText } from './points-lines.ts'
 import type { Entry, KeepingSink, KeepingSinkEvents, SinkStatus } from './sink.ts'
 import type { LostRecords } from './unsynced.ts'
 import { WrittenTail } from './written-tail.ts'
@@ -135,9 +136,10 @@ export class FileSink implements KeepingSink {
       if (entry.position === resume.position) skip = resume.skip
       this.#resumes.delete(file.path)
     }
-    file.append(entry, skip)
+    const text = entryText(entry)
+    file.append(entry, skip, text)
     file.usedAtMs = performance.now()
-    this.#pendingBytes += entry.lines.length - skip
+    this.#pendingBytes += text.length - skip
     this.#dirty.add(file)
     if (file.pendingBytes >= sinkWriteBytes && !file.isWriting && !this.#failing.has(file)) void this.#flushFile(file)
     else this.#timer ??= setTimeout(() => this.#flushDirty(), sinkFlushMs)

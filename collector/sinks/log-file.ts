@@ -38,6 +38,8 @@ export interface LogFileEvents {
 
 interface Waiting {
   readonly entry: Entry
+  /** Its whole text. */
+  readonly text: Buffer
   /** Bytes of it that are not written yet. */
   left: number
 }
@@ -103,15 +105,19 @@ export class LogFile {
 
   /** What it has not written, and how many lines of each. */
   *unwritten(): Iterable<{ readonly entry: Entry; readonly records: number }> {
-    for (const { entry, left } of this.#waiting) yield { entry, records: linesIn(entry, left) }
+    for (const { entry, text, left } of this.#waiting) yield { entry, records: linesIn(text, left) }
   }
 
-  /** Takes the lines of an entry from its `skip`-th byte on. */
-  append(entry: Entry, skip = 0): void {
-    const lines = skip === 0 ? entry.lines : entry.lines.subarray(skip)
+  /**
+   * Takes the text of an entry from its `skip`-th byte on.
+   *
+   * @param text - Always the same for the same entry. @defaultValue its lines
+   */
+  append(entry: Entry, skip = 0, text: Buffer = entry.lines): void {
+    const lines = skip === 0 ? text : text.subarray(skip)
     this.#end = entry.end
     this.#appendedBytes += lines.length
-    this.#waiting.push({ entry, left: lines.length })
+    this.#waiting.push({ entry, text, left: lines.length })
     this.#buffer.push(lines)
   }
 
@@ -125,7 +131,7 @@ export class LogFile {
       identity,
       size,
       position: first?.entry.position ?? this.#end,
-      skip: first === undefined ? 0 : first.entry.lines.length - first.left,
+      skip: first === undefined ? 0 : first.text.length - first.left,
     }
   }
 
@@ -191,9 +197,9 @@ export class LogFile {
   /** Passes over what an earlier run wrote before it was killed. Returns its bytes. */
   async #passWritten(waiting: readonly Waiting[]): Promise<number> {
     let passed = 0
-    for (const { entry, left } of waiting) {
+    for (const { text, left } of waiting) {
       if (this.#tail === undefined) break
-      const lines = entry.lines.subarray(entry.lines.length - left)
+      const lines = text.subarray(text.length - left)
       const { written, isEnd, isTorn } = await this.#tail.pass(lines)
       passed += written
       if (written > 0) this.#wrote(this.#tail.size - written, [lines], written)
@@ -257,8 +263,8 @@ export class LogFile {
   /** What comes next continues a line that stands there. */
   get #waitsInMidLine(): boolean {
     const first = this.#waiting.peek()
-    const at = first === undefined ? 0 : first.entry.lines.length - first.left
-    return at > 0 && first?.entry.lines[at - 1] !== lineFeed
+    const at = first === undefined ? 0 : first.text.length - first.left
+    return at > 0 && first?.text[at - 1] !== lineFeed
   }
 
   async #note(): Promise<void> {
@@ -327,10 +333,9 @@ export class LogFile {
 }
 
 /** Lines in the last `bytes` bytes of an entry. */
-function linesIn({ lines, count }: Entry, bytes: number): number {
-  if (bytes === lines.length) return count
+function linesIn(text: Buffer, bytes: number): number {
   let records = 0
-  for (let at = lines.length - bytes; at < lines.length; records += 1) at = lines.indexOf(lineFeed, at) + 1
+  for (let at = text.length - bytes; at < text.length; records += 1) at = text.indexOf(lineFeed, at) + 1
   return records
 }
 

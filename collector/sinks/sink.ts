@@ -1,4 +1,5 @@
 /** Where records go. A sink takes them without waiting and writes them in its own time. */
+import type { FrameKind } from '../../wire/frame.ts'
 import type { CompiledPatterns } from '../../wire/pattern.ts'
 import type { Topic } from '../../wire/topic.ts'
 import type { SinkPlace } from '../spool/spool-bodies.ts'
@@ -17,14 +18,16 @@ export interface SinkStatus {
   readonly where: string
 }
 
-/** Lines of one frame on their way to the sinks. */
+/** Records of one frame on their way to the sinks. */
 export interface Entry {
   /** Where it stands in the spool, and the position behind it. Both the same when it is not spooled. */
   readonly position: number
   readonly end: number
   readonly topic: Topic
+  /** `lines` or `points`. */
+  readonly kind: FrameKind
   readonly origin: string
-  /** Each ended by LF. A view into a received frame; not written to, held until it is done with. */
+  /** Lines: each ended by LF. Points: the frame's body, see wire/points.ts. A view into a received frame; not written to, held until it is done with. */
   readonly lines: Buffer
   readonly count: number
   /** Unix ms. */

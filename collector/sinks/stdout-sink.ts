@@ -1,6 +1,7 @@
 /** Lines to standard output. A reader that stops or leaves never holds up the collector: what it misses is counted. */
 import type { Writable } from 'node:stream'
 import type { CompiledPatterns } from '../../wire/pattern.ts'
+import { entryText } from './points-lines.ts'
 import type { Entry, Sink, SinkStatus } from './sink.ts'
 
 const pendingBytesMax = 4_194_304
@@ -26,7 +27,9 @@ export class StdoutSink implements Sink {
     })
   }
 
-  write({ lines, count }: Entry): boolean {
+  write(entry: Entry): boolean {
+    const { count } = entry
+    const lines = entryText(entry)
     if (this.#error !== undefined || this.#out.writableLength + lines.length > pendingBytesMax) {
       this.#dropped += count
       return false

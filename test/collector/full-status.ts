@@ -43,6 +43,10 @@ export const fullStatus: CollectorStatus = {
   },
   repairs: { requests: 1, recordsAsked: 2, recordsRepaired: 3, isBreakerOpen: true },
   ingest: { frames: 10, bytes: 1_000, refused: { truncated: 2 }, turnedAway: 3 },
+  rollup: {
+    ...{ points: 1_000, late: 1, ahead: 2, overflow: 3, refused: 4, displaced: 5 },
+    ...{ series: 10, seriesMax: 10_000, conflicting: 6, hidden: 7 },
+  },
 }
 
 export function fullGauges(): CollectorGauges {

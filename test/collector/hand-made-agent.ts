@@ -4,6 +4,7 @@ import { byeSuffix, type ControlMessage, readControl } from '../../wire/control.
 import { encodeFrame, encodeLines, frameKinds } from '../../wire/frame.ts'
 import { controlBytesMax } from '../../wire/limits.ts'
 import { type ManifestTopic, manifestBody } from '../../wire/manifest.ts'
+import { encodePoints, type PointsBody } from '../../wire/points.ts'
 import { openSocket, privateContext } from '../../wire/socket.ts'
 import { sysTopic, type Topic } from '../../wire/topic.ts'
 import { until } from '../support/until.ts'
@@ -70,6 +71,13 @@ export class HandMadeAgent implements AsyncDisposable {
   ): Promise<void> {
     const head = { origin, seq, count: lines.length, time: Date.now(), kind: frameKinds.lines, onDemand }
     await this.raw(topic, encodeLines(head, lines.map((line) => `${line}\n`).join('')))
+  }
+
+  /** Points of this agent, numbered from `seq`. */
+  async points(topic: Topic, seq: number, body: PointsBody, origin: string = this.origin): Promise<void> {
+    const count = body.instruments.reduce((sum, { points }) => sum + points.length, 0)
+    const head = { origin, seq, count, time: Date.now(), kind: frameKinds.points, onDemand: false }
+    await this.raw(topic, encodeFrame(head, encodePoints(body)))
   }
 
   /** A manifest; what is not said of a topic follows from its `lead`. */

@@ -44,6 +44,7 @@ test('answers what it has, and only to GET and HEAD', async () => {
     'spool',
     'repairs',
     'ingest',
+    'rollup',
   ])
   const metrics = await at('/metrics')
   expect(metrics.headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8')

@@ -1,6 +1,7 @@
 /** What `/metrics` says, read by Prometheus' own parser and checked by its rules. */
 import { beforeAll, describe, expect, test } from 'vitest'
-import { metricsText } from '../../collector/metrics.ts'
+import { prometheusText } from '../../collector/exposition/text-format.ts'
+import { collectorFamilies } from '../../collector/metrics.ts'
 import { ServiceCounters } from '../../collector/service-counters.ts'
 import type { CollectorStatus, TopicStatus } from '../../collector/status.ts'
 import { levels } from '../../wire/level.ts'
@@ -20,7 +21,7 @@ beforeAll(async () => {
 }, 300_000)
 
 const textOf = (live: Iterable<readonly [string, TopicStatus]>, more: Partial<CollectorStatus> = {}) =>
-  metricsText({ ...status, ...more }, new ServiceCounters().rows(live), gauges())
+  prometheusText(collectorFamilies({ ...status, ...more }, new ServiceCounters().rows(live), gauges()))
 
 test('says every number there is, under names and types Prometheus has nothing to say about', async () => {
   const text = textOf([[logTopic('info', 'shop'), books]])
@@ -91,6 +92,16 @@ repair_requests_total 1
 repair_records_asked_total 2
 repair_records_repaired_total 3
 repair_breaker_open 1
+rollup_points_total 1000
+rollup_points_late_total 1
+rollup_points_ahead_total 2
+rollup_points_overflow_total 3
+rollup_points_refused_total 4
+rollup_values_displaced_total 5
+rollup_series 10
+rollup_series_limit 10000
+rollup_series_conflicting 6
+rollup_series_hidden 7
 queue_bytes{queue="spool"} 10
 queue_peak_bytes{queue="spool"} 20
 queue_records{queue="sink"} 3
@@ -110,11 +121,12 @@ build_info{version="0.1.0",node="v20.19.0"} 1
 })
 
 test('leaves out what there is not, and is still right', async () => {
-  const text = metricsText({ ...status, sinks: {}, losses: [], ingest: { ...status.ingest, refused: {} } }, [], {
+  const families = collectorFamilies({ ...status, sinks: {}, losses: [], ingest: { ...status.ingest, refused: {} } }, [], {
     ...gauges(),
     queues: [],
     syncs: undefined,
   })
+  const text = prometheusText(families)
   expect(await checkMetrics(promtool, text)).toBe('')
   expect(text).not.toMatch(/^spillway_collector_(?:sink|queue|records|last|ingest_frames_refused)_/m)
 })

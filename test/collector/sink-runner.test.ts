@@ -168,6 +168,7 @@ async function newRunner(dir: string): Promise<RunnerInTest> {
         end,
         block,
         topic: of,
+        kind: frameKinds.lines,
         origin,
         lines: copy,
         count: lines.length,

@@ -10,6 +10,7 @@ import { compilePatterns } from '../../wire/pattern.ts'
 import { privateContext } from '../../wire/socket.ts'
 import { logTopic } from '../../wire/topic.ts'
 import { tempDir } from '../support/processes.ts'
+import { fullStatus } from './full-status.ts'
 
 test('lists a bounded number of topics, says how many it leaves out, and counts them all the same', async () => {
   const ledger = new Ledger(compilePatterns(['log.>']), 0)
@@ -27,7 +28,7 @@ test('lists a bounded number of topics, says how many it leaves out, and counts 
   await using dir = await tempDir()
   const spool = await Spool.open({ dir: dir.path, bytesMax: spoolBytesMaxMin, onTrouble: () => undefined })
   const status = collectorStatus(
-    { ledger, ingest, losses: new LossReport(), spool, runners: [], passing: [], turnedAway: 0 },
+    { ledger, ingest, losses: new LossReport(), spool, runners: [], passing: [], turnedAway: 0, rollup: fullStatus.rollup },
     { uptimeMs: 1, nowMs: 1, timeMs: 1 },
   )
   await ingest.close()

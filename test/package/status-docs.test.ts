@@ -2,7 +2,8 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { metricsText } from '../../collector/metrics.ts'
+import { prometheusText } from '../../collector/exposition/text-format.ts'
+import { collectorFamilies } from '../../collector/metrics.ts'
 import { ServiceCounters } from '../../collector/service-counters.ts'
 import { fullBooks, fullGauges, fullStatus } from '../collector/full-status.ts'
 import { root } from '../support/processes.ts'
@@ -38,7 +39,7 @@ describe('docs/STATUS.md', () => {
   })
 
   test('has a row for every metric, with its type and labels, and for none that is not there', () => {
-    const text = metricsText(fullStatus, new ServiceCounters().rows([['log.info.s.', fullBooks]]), fullGauges())
+    const text = prometheusText(collectorFamilies(fullStatus, new ServiceCounters().rows([['log.info.s.', fullBooks]]), fullGauges()))
     const bare = (name: string) => name.replace(/^spillway_collector_/, '')
     const types = new Map([...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name = '', type = '']) => [bare(name), type]))
     const rows = new Map(rowsOf(metricsPart).flatMap(({ names, rest }) => names.map((name) => [name, rest])))

@@ -5,6 +5,7 @@ import { describe, expect, test, vi } from 'vitest'
 import { FileSink } from '../../../collector/sinks/file-sink.ts'
 import { LogPath } from '../../../collector/sinks/log-path.ts'
 import type { Entry } from '../../../collector/sinks/sink.ts'
+import { frameKinds } from '../../../wire/frame.ts'
 import { openFilesMax, sinkCrowdedBytes, sinkFlushMs, sinkPendingBytesMax } from '../../../wire/limits.ts'
 import { compilePatterns } from '../../../wire/pattern.ts'
 import { logTopic, type Topic } from '../../../wire/topic.ts'
@@ -28,16 +29,8 @@ function fileSink(dir: string, rotateBytes: number = 1e9) {
   const writeBytes = (topic: Topic, lines: Buffer, { isSpooled = true }: { readonly isSpooled?: boolean } = {}) => {
     const position = entries.at(-1)?.end ?? 0
     const count = lines.toString('latin1').split('\n').length - 1
-    const entry: Entry = {
-      position,
-      end: position + lines.length,
-      topic,
-      origin: 'origin-000000001',
-      lines,
-      count,
-      receivedAtMs: Date.now(),
-      isSpooled,
-    }
+    const of = { topic, kind: frameKinds.lines, origin: 'origin-000000000' }
+    const entry: Entry = { position, end: position + lines.length, ...of, lines, count, receivedAtMs: Date.now(), isSpooled }
     entries.push(entry)
     sink.write(entry)
     return entry

@@ -2,6 +2,7 @@ import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, 
 import { dirname, join } from 'node:path'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { LogFile } from '../../../collector/sinks/log-file.ts'
+import { frameKinds } from '../../../wire/frame.ts'
 import { recordBytesMax } from '../../../wire/limits.ts'
 import { logTopic } from '../../../wire/topic.ts'
 import { tempDir } from '../../support/processes.ts'
@@ -31,7 +32,17 @@ function logFile(path: string, rotateBytes: number = large) {
   const appendBytes = (lines: Buffer, count: number) => {
     const position = end
     end += lines.length
-    file.append({ position, end, topic, origin: 'origin-000000001', lines, count, receivedAtMs: 0, isSpooled: true })
+    file.append({
+      position,
+      end,
+      topic,
+      kind: frameKinds.lines,
+      origin: 'origin-000000000',
+      lines,
+      count,
+      receivedAtMs: 0,
+      isSpooled: true,
+    })
   }
   const append = (...lines: readonly string[]) => appendBytes(Buffer.from(lines.map((line) => `${line}\n`).join('')), lines.length)
   return { file, append, appendBytes, written }

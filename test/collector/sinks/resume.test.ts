@@ -13,6 +13,7 @@ import { FileSink } from '../../../collector/sinks/file-sink.ts'
 import { LogPath } from '../../../collector/sinks/log-path.ts'
 import type { Entry } from '../../../collector/sinks/sink.ts'
 import type { SinkPlace } from '../../../collector/spool/spool-bodies.ts'
+import { frameKinds } from '../../../wire/frame.ts'
 import { compilePatterns } from '../../../wire/pattern.ts'
 import { logTopic } from '../../../wire/topic.ts'
 import { tempDir } from '../../support/processes.ts'
@@ -92,16 +93,8 @@ async function runRounds(dir: string, rotateBytes: number, rounds: readonly Roun
     for (const text of texts) {
       const lines = Buffer.from(text.map((line) => `${line}\n`).join(''))
       const position = (entries.at(-1)?.end ?? 0) + 7
-      const entry = {
-        position,
-        end: position + lines.length,
-        topic,
-        origin: 'origin-000000001',
-        lines,
-        count: text.length,
-        receivedAtMs: 0,
-        isSpooled: true,
-      }
+      const of = { topic, kind: frameKinds.lines, origin: 'origin-000000000' }
+      const entry = { position, end: position + lines.length, ...of, lines, count: text.length, receivedAtMs: 0, isSpooled: true }
       entries.push(entry)
       sink.write(entry)
     }
