@@ -123,6 +123,12 @@ export function skipValue(buffer: Buffer, offset: number, elementsMax: number = 
     pending.push(left - 1)
     elements += 1
     if (elements > elementsMax) return undefined
+    const type = buffer[at] ?? 0
+    // Most values of points and of records are small numbers.
+    if (at < buffer.length && (type < 0x80 || type >= 0xe0)) {
+      at += 1
+      continue
+    }
     const head = readHead(buffer, at)
     if (head === undefined) return undefined
     at = head.next

@@ -561,7 +561,13 @@ class PointsReader {
     return numbers
   }
 
-  #take(bytes: number): number {
+  #take(bytes: 1 | 2 | 4): number {
+    if (bytes === 1) {
+      const value = this.#body[this.#at]
+      this.#at += 1
+      // Behind the end there is none.
+      return value ?? this.#bad()
+    }
     if (this.#at + bytes > this.#body.length) return this.#bad()
     const value = this.#body.readUIntBE(this.#at, bytes)
     this.#at += bytes

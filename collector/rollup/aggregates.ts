@@ -6,23 +6,23 @@ import { ExponentialHistogram } from '../../wire/exponential-histogram.ts'
 import type { BucketsPoint, GaugePoint, HistogramPoint, NumberPoint } from '../../wire/points.ts'
 import { ExactSum } from './exact-sum.ts'
 
-/** Whose value it is: one series of one origin. */
+/** Whose value it is: one series of one origin. What is given to an aggregate is used again for the next point. */
 export interface Contributor {
   readonly origin: string
   /** What tells several series of an origin apart that have been made one; empty where there is one. */
-  readonly attributes: string
+  attributes: string
   /** Place of the point among those of its origin and topic. */
-  readonly seq: number
+  seq: number
   /** When it came, Unix ms. */
-  readonly atMs: number
+  atMs: number
   /** Until when it counts, Unix ms, unless it is said again. */
-  readonly untilMs: number
+  untilMs: number
 }
 
 interface Contribution extends Contributor {
-  readonly last: number
-  readonly min: number
-  readonly max: number
+  last: number
+  min: number
+  max: number
 }
 
 /** How many latest values there are in all, and may be. */
@@ -51,9 +51,17 @@ export class LatestValues {
     const { origin, attributes, seq, atMs, untilMs } = contributor
     const key = attributes === '' ? origin : origin + attributes
     const known = this.#latest.get(key)
-    if (known !== undefined && known.seq > seq) return
-    if (known === undefined) this.#makeRoom()
-    this.#latest.set(key, { origin, attributes, seq, atMs, untilMs, last, min, max })
+    if (known === undefined) {
+      this.#makeRoom()
+      this.#latest.set(key, { origin, attributes, seq, atMs, untilMs, last, min, max })
+    } else if (known.seq <= seq) {
+      known.seq = seq
+      known.atMs = atMs
+      known.untilMs = untilMs
+      known.last = last
+      known.min = min
+      known.max = max
+    }
   }
 
   /** The first one goes: processes come and go, and attributes that are dropped may have values without end. */

@@ -123,9 +123,10 @@ export class RollUp {
     let { seq } = source
     const place = this.#placeOf(body, nowMs)
     const agedMs = nowMs + Math.max(rollupValueAgeMs, valueAgeIntervals * (body.endMs - body.startMs))
+    const contributor: Contributor = { origin: source.origin, attributes: '', seq, atMs: nowMs, untilMs: agedMs }
     for (const told of body.instruments) {
       // A gauge is told when it is set; an up-down counter in every interval.
-      const untilMs = told.type === 'gauge' ? Number.POSITIVE_INFINITY : agedMs
+      contributor.untilMs = told.type === 'gauge' ? Number.POSITIVE_INFINITY : agedMs
       const entry = this.#entry(service, told)
       const { points } = told
       this.#count(points.length, place, entry)
@@ -133,8 +134,9 @@ export class RollUp {
       else {
         for (const point of points) {
           const series = entry.byAttributes.get(point.attributes) ?? this.#find(entry, point.attributes)
-          const attributes = series.attributes === point.attributes ? '' : point.attributes
-          series.add(point, place.window, { origin: source.origin, attributes, seq, atMs: nowMs, untilMs })
+          contributor.attributes = series.attributes === point.attributes ? '' : point.attributes
+          contributor.seq = seq
+          series.add(point, place.window, contributor)
           seq += 1
         }
       }

@@ -332,7 +332,7 @@ export class LogFile {
   }
 }
 
-/** Lines in the last `bytes` bytes of an entry. */
+/** Lines in the last `bytes` bytes of a text. */
 function linesIn(text: Buffer, bytes: number): number {
   let records = 0
   for (let at = text.length - bytes; at < text.length; records += 1) at = text.indexOf(lineFeed, at) + 1
