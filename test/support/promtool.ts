@@ -1,6 +1,6 @@
 /**
- * Prometheus' own checker. One that is installed is used; else it is taken out of Debian's package `prometheus`, without
- * installing that, and kept in `test/.tools`. Where neither is possible the tests that need it fail and say so.
+ * Prometheus and its own checker. One that is installed is used; else it is taken out of Debian's package `prometheus`,
+ * without installing that, and kept in `test/.tools`. Where neither is possible the tests that need it fail and say so.
  */
 import { execFile, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
@@ -10,16 +10,22 @@ import { promisify } from 'node:util'
 import { root, tempDir } from './processes.ts'
 
 const run = promisify(execFile)
-const kept = join(root, 'test/.tools/promtool')
+const toolsDir = join(root, 'test/.tools')
 
 /** Path of a promtool that runs. */
-export async function findPromtool(): Promise<string> {
-  for (const path of ['promtool', kept]) if (await runs(path)) return path
+export function findPromtool(): Promise<string> {
+  return findTool('promtool')
+}
+
+/** Path of a program of Prometheus' that runs. */
+export async function findTool(name: 'promtool' | 'prometheus'): Promise<string> {
+  const kept = join(toolsDir, name)
+  for (const path of [name, kept]) if (await runs(path)) return path
   try {
-    await takeFromPackage()
+    await takeFromPackage(name)
   } catch (error) {
     throw new Error(
-      `these tests need promtool, Prometheus' checker. It is not on the PATH, and could not be taken from Debian's package ` +
+      `these tests need ${name}, of Prometheus. It is not on the PATH, and could not be taken from Debian's package ` +
         `"prometheus" (${error instanceof Error ? error.message.trim() : String(error)}). Install it (apt-get install prometheus, ` +
         'brew install prometheus, or https://prometheus.io/download) and run them again.',
     )
@@ -28,14 +34,14 @@ export async function findPromtool(): Promise<string> {
 }
 
 async function runs(path: string): Promise<boolean> {
-  if (path === kept && !existsSync(kept)) return false
+  if (path.startsWith(toolsDir) && !existsSync(path)) return false
   return run(path, ['--version']).then(
     () => true,
     () => false,
   )
 }
 
-async function takeFromPackage(): Promise<void> {
+async function takeFromPackage(name: string): Promise<void> {
   await using dir = await tempDir()
   const download = () => run('apt-get', ['download', 'prometheus'], { cwd: dir.path })
   await download().catch(async () => {
@@ -45,10 +51,11 @@ async function takeFromPackage(): Promise<void> {
   })
   const file = (await readdir(dir.path)).find((name) => name.endsWith('.deb'))
   if (file === undefined) throw new Error('apt-get download brought no file')
-  const taken = join(dir.path, 'promtool')
-  await run('sh', ['-c', 'dpkg-deb --fsys-tarfile "$0" | tar -xO ./usr/bin/promtool > "$1"', join(dir.path, file), taken])
+  const taken = join(dir.path, name)
+  await run('sh', ['-c', 'dpkg-deb --fsys-tarfile "$0" | tar -xO "./usr/bin/$2" > "$1"', join(dir.path, file), taken, name])
   await chmod(taken, 0o755)
-  await mkdir(join(root, 'test/.tools'), { recursive: true })
+  await mkdir(toolsDir, { recursive: true })
+  const kept = join(toolsDir, name)
   // Whole or not at all. The temporary folder may be on another disk.
   await run('cp', [taken, `${kept}.${process.pid}`])
   await rename(`${kept}.${process.pid}`, kept)
