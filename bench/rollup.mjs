@@ -9,6 +9,16 @@ const mixes = {
   mixed: { counter: 0.5, gauge: 0.3, histogram: 0.2 },
 }
 
+const errors = { where: 'res.statusCode >= 500' }
+const rules = [
+  { name: 'none: lines per level only', matching: 0 },
+  { name: 'a level that cannot be', rule: { where: 'level >= "error"' }, matching: 0 },
+  { name: 'a field no line has', rule: { where: 'err.code == "ECONNRESET"' }, matching: 0 },
+  { name: 'a field every line has, no line matches', rule: errors, matching: 0 },
+  { name: 'the same, one line in ten matches', rule: errors, matching: 0.1 },
+  { name: 'every line is measured', rule: { value: 'responseTime' }, matching: 0 },
+]
+
 /** @param {{rounds: number, quick?: boolean}} options */
 export async function run({ rounds }) {
   const results = await paired(Object.entries(mixes), rounds, ([, mix]) => runApp('roller.mjs', { mix }))
@@ -54,6 +64,18 @@ export async function run({ rounds }) {
       ),
       spread(
         each.map(({ protobuf }) => protobuf.bytes / 2 ** 20),
+        1,
+      ),
+    ]),
+  )
+  const ruled = await paired(rules, rounds, (options) => runApp('log-ruler.mjs', options))
+  printTable(
+    'Metrics from log lines of 150 bytes, 300 to a frame',
+    ['rule', 'CPU ns/line'],
+    [...ruled].map(([{ name }, each]) => [
+      name,
+      spread(
+        each.map(({ nsPerLine }) => nsPerLine),
         1,
       ),
     ]),

@@ -31,6 +31,7 @@ import { collectorFamilies, processGauges } from './metrics.ts'
 import { openSinks } from './open-sink.ts'
 import { recover } from './recovery.ts'
 import { ApplicationMetrics } from './rollup/application-metrics.ts'
+import type { WindowsStatus } from './rollup/window-summary.ts'
 import { ServiceCounters } from './service-counters.ts'
 import { SinkRunner } from './sink-runner.ts'
 import type { KeepingSink, Sink } from './sinks/sink.ts'
@@ -126,7 +127,11 @@ export class Collector {
     this.#control = new ControlPublisher(this.#context, config.listen.control, this.#run)
     this.#tail = new TailPublisher(this.#context, config.listen.tail)
     if (config.listen.http !== 'off') {
-      this.#http = new HttpServer(config.listen.http, { status: () => this.status(), metrics: () => this.metrics() })
+      this.#http = new HttpServer(config.listen.http, {
+        status: () => this.status(),
+        metrics: () => this.metrics(),
+        windows: (service) => this.windows(service),
+      })
     }
   }
 
@@ -188,6 +193,11 @@ export class Collector {
     const applications = metrics.families(Date.now())
     const own = collectorFamilies(this.status(), rows, { queues, syncs: spool.syncDurations.counts(), process: processGauges() })
     return [...own, ...applications]
+  }
+
+  /** The last windows of the roll-up that are closed. */
+  windows(service?: string): WindowsStatus {
+    return this.#openBooks.metrics.windows(service)
   }
 
   get #openBooks(): Books {
@@ -377,7 +387,7 @@ export interface Books {
 
 /** Takes up what an earlier run left in the spool, and what the sinks do with it goes on. */
 export async function openBooks(
-  config: Pick<CollectorConfig, 'subscribe' | 'spool' | 'rollUp' | 'onTrouble'>,
+  config: Pick<CollectorConfig, 'subscribe' | 'spool' | 'rollUp' | 'logMetrics' | 'onTrouble'>,
   lock: FolderLock,
   sinks: readonly KeepingSink[],
   control: IntakePorts['control'],
@@ -454,7 +464,7 @@ export async function openBooks(
     ledger,
     losses,
     services,
-    metrics: new ApplicationMetrics(config.rollUp, {
+    metrics: new ApplicationMetrics(config.rollUp, config.logMetrics, {
       endedAtMs: (origin) => endedAtMs(ledger.origins.get(origin)),
       onTrouble: config.onTrouble,
     }),

@@ -6,7 +6,11 @@ import { join, resolve } from 'node:path'
 import { CST, isScalar, Lexer, LineCounter, parseDocument, visit } from 'yaml'
 import { z } from 'zod'
 import { defaultHttpAddress, defaultPorts, type Endpoint, isIpc, parseEndpoint, siblingEndpoint, splitAddress } from '../wire/endpoint.ts'
+import { compileExpression } from '../wire/expression/expression.ts'
 import {
+  instrumentDescriptionCharsMax,
+  instrumentUnitCharsMax,
+  logMetricsMax,
   rollupIntervalMs,
   rollupLateMs,
   rollupOpenWindowsMax,
@@ -20,6 +24,7 @@ import { nearest } from '../wire/nearest.ts'
 import { compilePatterns } from '../wire/pattern.ts'
 import { formatDuration, parseBytes, parseDuration } from '../wire/quantity.ts'
 import { SpillwayError } from '../wire/spillway-error.ts'
+import type { LogMetricConfig } from './rollup/log-metrics.ts'
 import type { RollUpConfig } from './rollup/roll-up.ts'
 import { unknownPlaceholders } from './sinks/log-path.ts'
 
@@ -79,6 +84,8 @@ export interface CollectorConfig {
   readonly spool: SpoolConfig
   readonly sinks: Readonly<Record<string, SinkConfig>>
   readonly rollUp: RollUpConfig
+  /** Metrics made of log lines, by name. */
+  readonly logMetrics: Readonly<Record<string, LogMetricConfig>>
   /** Addresses other machines can reach may be bound without keys. */
   readonly insecure: boolean
   /** Told about trouble that goes on, such as a disk that is full: one sentence. */
@@ -166,6 +173,20 @@ const durationBetween = (min: number, max: number, example: string) =>
     return z.NEVER
   })
 const attributeNames = z.array(z.string().min(1).max(attributeNameCharsMax)).max(attributeNamesMax)
+const condition = checked((text) => checkExpression(text, 'condition'))
+const valueExpression = checked((text) => checkExpression(text, 'value'))
+const metricNameShape = /^[A-Za-z][A-Za-z0-9_./-]{0,254}$/
+const logMetric = z.strictObject({
+  topics: patterns.optional(),
+  where: condition.optional(),
+  value: valueExpression.optional(),
+  by: z.array(valueExpression).max(attributeNamesMax).optional(),
+  unit: z.string().max(instrumentUnitCharsMax).optional(),
+  description: z.string().max(instrumentDescriptionCharsMax).optional(),
+})
+const logMetrics = z
+  .record(z.string().regex(metricNameShape, 'expected a name of letters, digits, "_", ".", "-" and "/", such as http.errors'), logMetric)
+  .refine((rules) => Object.keys(rules).length <= logMetricsMax, `expected at most ${logMetricsMax} rules`)
 const rollUp = z
   .strictObject({
     interval: durationBetween(rollupIntervalMs.min, rollupIntervalMs.max, '10s').optional(),
@@ -209,6 +230,7 @@ const schema = z.strictObject({
     )
     .optional(),
   rollup: rollUp.optional(),
+  metrics: logMetrics.optional(),
   insecure: z.boolean().optional(),
 })
 
@@ -284,10 +306,25 @@ export function readConfig(
       drop: contents.rollup?.drop ?? [],
       seriesMax: contents.rollup?.seriesMax ?? rollupSeriesMax.default,
     },
+    logMetrics: Object.fromEntries(Object.entries(contents.metrics ?? {}).map(([name, rule]) => [name, withDefaults(rule)])),
     insecure: overrides.insecure ?? contents.insecure ?? false,
     onTrouble: (message) => process.stderr.write(`spillway collector: ${message}\n`),
   }
   return { ok: true, config }
+}
+
+/** @throws Where it is wrong, and how, in one line: what follows shows the text, which stands in the file. */
+function checkExpression(text: string, of: 'condition' | 'value'): string {
+  try {
+    return compileExpression(text, 'expression', of).text
+  } catch (error) {
+    const [message = ''] = (error instanceof Error ? error.message : String(error)).split('\n', 1)
+    throw new Error(message.replace(/^expression, /, ''))
+  }
+}
+
+function withDefaults({ topics, where, value, by, unit, description }: z.infer<typeof logMetric>): LogMetricConfig {
+  return { topics: topics ?? defaultSinkTopics, where, value, by: by ?? ['service'], unit: unit ?? '', description: description ?? '' }
 }
 
 /** Port 0 asks the system for a free one, for each socket its own. */
@@ -490,6 +527,7 @@ function knownKeys(path: readonly PropertyKey[], document: Document): string[] {
   if (first === 'listen') return ['data', 'control', 'tail', 'http']
   if (first === 'spool') return ['dir', 'maxBytes', 'fsync']
   if (first === 'rollup') return Object.keys(rollUp.shape)
+  if (first === 'metrics') return Object.keys(logMetric.shape)
   if (first === 'sinks' && third === 'rotate') return ['size', 'every']
   if (first === 'sinks') return document.getIn([...path, 'type']) === 'stdout' ? ['type', 'topics'] : ['type', 'topics', 'path', 'rotate']
   return Object.keys(schema.shape)

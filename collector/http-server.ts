@@ -1,4 +1,4 @@
-/** `GET /healthz`, `/status.json` and `/metrics`, for people and for machines. Read-only; no other method, no other origin. */
+/** `GET /healthz`, `/status.json`, `/metrics` and `/windows.json`, for people and for machines. Read-only; no other method, no other origin. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { isLoopbackHost } from '../wire/endpoint.ts'
@@ -6,6 +6,7 @@ import { SpillwayError } from '../wire/spillway-error.ts'
 import { inUse } from './bind.ts'
 import type { MetricFamily } from './exposition/metric-family.ts'
 import { negotiated } from './exposition/negotiate.ts'
+import type { WindowsStatus } from './rollup/window-summary.ts'
 import type { CollectorStatus } from './status.ts'
 
 export interface HttpAddress {
@@ -17,6 +18,7 @@ export interface HttpAddress {
 export interface HttpAnswers {
   status(): CollectorStatus
   metrics(): readonly MetricFamily[]
+  windows(service: string | undefined): WindowsStatus
 }
 
 export class HttpServer {
@@ -52,11 +54,15 @@ export class HttpServer {
   #answer(request: IncomingMessage, response: ServerResponse): void {
     if (!this.#isForUs(request)) return send(response, 403, 'text/plain', 'this server answers requests to its own address only\n')
     if (request.method !== 'GET' && request.method !== 'HEAD') return send(response, 405, 'text/plain', 'only GET is answered here\n')
-    const path = (request.url ?? '/').split('?', 1)[0]
+    const [path, query] = (request.url ?? '/').split('?', 2)
     if (path === '/healthz') return send(response, 200, 'text/plain', 'ok\n')
     if (path === '/status.json') return send(response, 200, 'application/json', `${JSON.stringify(this.#answers.status())}\n`)
     if (path === '/metrics') return this.#sendMetrics(request, response)
-    send(response, 404, 'text/plain', 'not here; there are /healthz, /status.json and /metrics\n')
+    if (path === '/windows.json') {
+      const service = new URLSearchParams(query).get('service') ?? undefined
+      return send(response, 200, 'application/json', `${JSON.stringify(this.#answers.windows(service))}\n`)
+    }
+    send(response, 404, 'text/plain', 'not here; there are /healthz, /status.json, /metrics and /windows.json\n')
   }
 
   #sendMetrics(request: IncomingMessage, response: ServerResponse): void {

@@ -380,11 +380,20 @@ export const rollupValuesPerSeries = 50
 /** An up-down counter's value counts this long unless its process says it again; as long as Prometheus believes a sample. */
 export const rollupValueAgeMs = 300_000
 
+/** What is kept of a text that a rule for log lines makes an attribute. */
+export const logMetricTextCharsMax = 256
+
+/** Rules for log lines: each may look at every line. */
+export const logMetricsMax = 100
+
 /** Closed windows that can be asked for: five minutes of ten seconds. */
 export const rollupWindowsKept = 30
 
 /** Bounds of one histogram under `/metrics`. 64 of them cover 16 powers of two at 19 % each, or 64 at 100 %. */
 export const exposedBucketsMax = 64
 
-/** Lines of the application's metrics in one answer of `/metrics`: about 20 MiB of text, made at one go beside the intake. */
-export const exposedSamplesMax = 200_000
+/** Lines of the applications' metrics in one answer of `/metrics`: at most 13 MiB of text, 120 ms, made at one go beside the intake. */
+export const exposedSamplesMax = 100_000
+
+/** Series of windows in one answer of `/windows.json`: about 5 MiB, made at one go too. */
+export const windowSeriesShownMax = 20_000

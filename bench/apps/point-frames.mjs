@@ -17,6 +17,7 @@ export function pointFrames({ mix, series, origin, startMs, endMs, seq }) {
   for (let i = 0; i < values; i += 1) recorded.record(0.02 * 13 ** (i / values))
   recorded.coarsenTo(3)
   const histogram = recorded.value()
+  /** @type {{ count: number, bytes: Buffer }[]} */
   const frames = []
   const finish = () => {
     const { count } = writer

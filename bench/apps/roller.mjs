@@ -28,6 +28,7 @@ for (let interval = 0; interval < intervals; interval += 1) {
 
 const metrics = new ApplicationMetrics(
   { intervalMs, lateMs: 30_000, keep: undefined, drop: [], seriesMax: 10_000 },
+  {},
   { endedAtMs: () => Number.POSITIVE_INFINITY, onTrouble: (message) => process.stderr.write(message) },
 )
 let points = 0

@@ -23,6 +23,7 @@ const memory = () => {
 
 const metrics = new ApplicationMetrics(
   { intervalMs, lateMs: 30_000, keep: undefined, drop: [], seriesMax: series },
+  {},
   { endedAtMs: () => Number.POSITIVE_INFINITY, onTrouble: (message) => process.stderr.write(message) },
 )
 const before = memory()

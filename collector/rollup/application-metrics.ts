@@ -1,5 +1,6 @@
 /** The applications' metrics in the collector: read, rolled up, and told under `/metrics`. */
-import type { DecodedFrame } from '../../wire/frame.ts'
+import { type DecodedFrame, frameKinds } from '../../wire/frame.ts'
+import { windowSeriesShownMax } from '../../wire/limits.ts'
 import { decodePoints, type PointsBody } from '../../wire/points.ts'
 import type { Topic } from '../../wire/topic.ts'
 import type { MetricFamily } from '../exposition/metric-family.ts'
@@ -7,7 +8,9 @@ import type { FreshPart } from '../intake.ts'
 import type { RollUpStatus } from '../status.ts'
 import { ApplicationFamilies } from './application-families.ts'
 import { KnownAttributes } from './known-attributes.ts'
+import { type LogMetricConfig, LogMetrics } from './log-metrics.ts'
 import { RollUp, type RollUpConfig } from './roll-up.ts'
+import type { ClosedWindow, WindowsStatus } from './window-summary.ts'
 
 export interface ApplicationMetricsPorts {
   /** See RollUpPorts. */
@@ -17,19 +20,22 @@ export interface ApplicationMetricsPorts {
 
 export class ApplicationMetrics {
   readonly #rollUp: RollUp
+  readonly #logs: LogMetrics
   readonly #families = new ApplicationFamilies()
   readonly #known = new KnownAttributes()
   readonly #ports: ApplicationMetricsPorts
   #hidden = 0
   #isOverflowTold = false
 
-  constructor(config: RollUpConfig, ports: ApplicationMetricsPorts) {
+  /** @param rules - What is counted and measured of log lines. */
+  constructor(config: RollUpConfig, rules: Readonly<Record<string, LogMetricConfig>>, ports: ApplicationMetricsPorts) {
     this.#ports = ports
     this.#rollUp = new RollUp(config, {
       endedAtMs: ports.endedAtMs,
       added: (series) => this.#families.add(series),
       removed: (series) => this.#families.remove(series),
     })
+    this.#logs = new LogMetrics(rules, this.#rollUp)
   }
 
   /** The points of a frame; undefined when they are not as docs/WIRE.md says. To be asked before the frame is booked. */
@@ -45,6 +51,7 @@ export class ApplicationMetrics {
    */
   take(topic: Topic, frame: DecodedFrame, { range, lines, receivedAtMs }: Omit<FreshPart, 'frame'>, points: PointsBody | undefined): void {
     const count = range.to - range.from
+    if (frame.kind === frameKinds.lines) return this.#logs.take(topic, { lines, count, timeMs: frame.time, nowMs: receivedAtMs })
     const fresh = count === frame.count ? points : decodePoints(lines, count)
     if (fresh === undefined) return
     this.#rollUp.merge(fresh, { topic, origin: frame.origin, seq: range.from }, receivedAtMs)
@@ -67,6 +74,21 @@ export class ApplicationMetrics {
     const { families, hidden } = this.#families.expose((contributor) => this.#rollUp.isCurrent(contributor, nowMs))
     this.#hidden = hidden
     return families
+  }
+
+  /** @param service - Whose series; undefined for all. */
+  windows(service?: string): WindowsStatus {
+    const { intervalMs, lateMs } = this.#rollUp.config
+    const windows: ClosedWindow[] = []
+    let left = windowSeriesShownMax
+    let seriesNotShown = 0
+    for (const { startMs, endMs, series: all } of this.#rollUp.windows.toReversed()) {
+      const series = service === undefined ? all : all.filter((each) => each.service === service)
+      if (series.length > left) seriesNotShown += series.length
+      else windows.unshift({ startMs, endMs, series })
+      left -= Math.min(left, series.length)
+    }
+    return { intervalMs, lateMs, windows, seriesNotShown }
   }
 
   status(): RollUpStatus {

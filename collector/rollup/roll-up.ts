@@ -144,7 +144,7 @@ export class RollUp {
   }
 
   /** Adds a point that is made here and not of any origin, such as a count of log lines. */
-  add(told: Instrument & { readonly service: string }, point: AnyPoint, atMs: number, nowMs: number): void {
+  add(told: Instrument, point: AnyPoint, atMs: number, nowMs: number): void {
     const entry = this.#entry(told.service, told)
     const place = this.#placeOf({ endMs: atMs + 1 }, nowMs)
     this.#count(1, place, entry)
@@ -181,7 +181,7 @@ export class RollUp {
     return { window: isOver ? undefined : window, isAhead }
   }
 
-  #entry(service: string, { name, type, unit, description }: Omit<Instrument, 'service'>): Entry | undefined {
+  #entry(service: string | undefined, { name, type, unit, description }: Omit<Instrument, 'service'>): Entry | undefined {
     const kept = this.#rules.keepsService ? service : undefined
     // Each may hold anything; their lengths say where one ends.
     const key = `${kept?.length}.${unit.length}.${type}.${kept}${unit}${name}`

@@ -28,6 +28,16 @@ export interface ClosedWindow {
   readonly series: SeriesSummary[]
 }
 
+/** What `GET /windows.json` answers. */
+export interface WindowsStatus {
+  readonly intervalMs: number
+  readonly lateMs: number
+  /** Closed ones, oldest first. */
+  readonly windows: readonly ClosedWindow[]
+  /** Series of older windows that are not shown because there are too many. */
+  readonly seriesNotShown: number
+}
+
 /**
  * @param counts - Whether a contributor's value is part of the window: its origin lived to the end of it.
  * @returns Undefined when there is nothing to say.

@@ -29,6 +29,8 @@ function errors(text: string, overrides: ConfigOverrides = {}): string[] {
 }
 
 const defaults = config('')
+/** A rule for log lines in which nothing is said. */
+const logMetric = { topics: ['log.>'], where: undefined, value: undefined, by: ['service'], unit: '', description: '' }
 
 describe('defaults', () => {
   test('with no file are those of the documentation', () => {
@@ -136,6 +138,41 @@ describe('every key does something', () => {
         effect: (read) => read.sinks['a'],
         becomes: expect.objectContaining({ rotateBytes: 2_048 }) as unknown,
       },
+      'rollup.interval': { text: 'rollup: { interval: 1s }', effect: (read) => read.rollUp.intervalMs, becomes: 1_000 },
+      'rollup.late': { text: 'rollup: { late: 0s }', effect: (read) => read.rollUp.lateMs, becomes: 0 },
+      'rollup.keep': { text: 'rollup: { keep: [service] }', effect: (read) => read.rollUp.keep, becomes: ['service'] },
+      'rollup.drop': { text: 'rollup: { drop: [pid] }', effect: (read) => read.rollUp.drop, becomes: ['pid'] },
+      'rollup.seriesMax': { text: 'rollup: { seriesMax: 7 }', effect: (read) => read.rollUp.seriesMax, becomes: 7 },
+      'metrics.*.topics': {
+        text: 'metrics: { a: { topics: [log.warn.>] } }',
+        effect: (read) => read.logMetrics['a'],
+        becomes: { ...logMetric, topics: ['log.warn.>'] },
+      },
+      'metrics.*.where': {
+        text: 'metrics: { a: { where: has(err) } }',
+        effect: (read) => read.logMetrics['a'],
+        becomes: { ...logMetric, where: 'has(err)' },
+      },
+      'metrics.*.value': {
+        text: 'metrics: { a: { value: responseTime / 1000 } }',
+        effect: (read) => read.logMetrics['a'],
+        becomes: { ...logMetric, value: 'responseTime / 1000' },
+      },
+      'metrics.*.by': {
+        text: 'metrics: { a: { by: [level, req.method] } }',
+        effect: (read) => read.logMetrics['a'],
+        becomes: { ...logMetric, by: ['level', 'req.method'] },
+      },
+      'metrics.*.unit': {
+        text: 'metrics: { a: { unit: s } }',
+        effect: (read) => read.logMetrics['a'],
+        becomes: { ...logMetric, unit: 's' },
+      },
+      'metrics.*.description': {
+        text: 'metrics: { a: { description: Orders. } }',
+        effect: (read) => read.logMetrics['a'],
+        becomes: { ...logMetric, description: 'Orders.' },
+      },
       // The date in the path is what makes a new file each day; the key holds the path to it.
       'sinks.*.rotate.every': {
         text: 'sinks: { a: { type: file, path: /logs/one.ndjson, rotate: { every: day } } }',
@@ -177,6 +214,8 @@ describe('every key does something', () => {
     expect(known('qqqqqqqqqq: 1')?.sort()).toEqual(at(''))
     expect(known('listen: { qqqqqqqqqq: 1 }')?.sort()).toEqual(at('listen.'))
     expect(known('spool: { qqqqqqqqqq: 1 }')?.sort()).toEqual(at('spool.'))
+    expect(known('rollup: { qqqqqqqqqq: 1 }')?.sort()).toEqual(at('rollup.'))
+    expect(known('metrics: { a: { qqqqqqqqqq: 1 } }')?.sort()).toEqual(at('metrics.*.'))
     expect(known('sinks: { a: { type: file, qqqqqqqqqq: 1 } }')?.sort()).toEqual(at('sinks.*.'))
     expect(known('sinks: { a: { type: file, rotate: { qqqqqqqqqq: 1 } } }')?.sort()).toEqual(at('sinks.*.rotate.'))
   })
@@ -200,7 +239,7 @@ describe('an unknown key is refused with the nearest known one, its line and its
     ['spool:\n  maxByte: 1GiB', 'spillway.yaml:2:3: spool.maxByte: unknown key; did you mean "maxBytes"?'],
     ['spool: { dir: x, sync: 1s }', 'spillway.yaml:1:18: spool.sync: unknown key; did you mean "fsync"?'],
     ['spool: { compress: gzip }', 'spillway.yaml:1:10: spool.compress: unknown key; known here: dir, maxBytes, fsync'],
-    ['influx: {}', 'spillway.yaml:1:1: influx: unknown key; known here: dir, listen, subscribe, spool, sinks, insecure'],
+    ['influx: {}', 'spillway.yaml:1:1: influx: unknown key; known here: dir, listen, subscribe, spool, sinks, rollup, metrics, insecure'],
     [
       'sinks: { a: { type: file, compress: gzip } }',
       'spillway.yaml:1:27: sinks.a.compress: unknown key; known here: type, topics, path, rotate',
@@ -257,6 +296,25 @@ describe('what is wrong is told where it stands, with what was expected', () => 
       'spool: { fsync: 200 }',
       /^spillway\.yaml:1:17: spool\.fsync: expected a duration from 1ms to 10s, such as 200ms, got 200$/,
     ],
+    [
+      'windows too short',
+      'rollup: { interval: 10ms }',
+      /^spillway\.yaml:1:21: rollup\.interval: expected a duration from 1 s to 1 h 0 min, such as 10s, got "10ms"$/,
+    ],
+    [
+      'windows open too long',
+      'rollup: { interval: 1s, late: 61s }',
+      /^spillway\.yaml:1:31: rollup\.late: expected at most 60 times the interval$/,
+    ],
+    ['no room for series', 'rollup: { seriesMax: 0 }', /^spillway\.yaml:1:22: rollup\.seriesMax: .*>=1/],
+    [
+      'a condition that ends too early',
+      'metrics: { a: { where: "code >=" } }',
+      /^spillway\.yaml:1:24: metrics\.a\.where: column 8: [^\n\\]+$/,
+    ],
+    ['a number for a condition', 'metrics: { a: { where: code * 2 } }', /^spillway\.yaml:1:24: metrics\.a\.where: column \d+: .*condition/],
+    ['a label that is no expression', 'metrics: { a: { by: [service, "x("] } }', /^spillway\.yaml:1:31: metrics\.a\.by\.1: column 3: /],
+    ['a metric without a good name', 'metrics: { 9a: {} }', /^spillway\.yaml:1:12: metrics\.9a: expected a name of letters/],
     ['no duration', 'spool: { fsync: never }', /^spillway\.yaml:1:17: spool\.fsync: expected a duration from 1ms to 10s.*got "never"$/],
     ['a duration of nothing', 'spool: { fsync: 0ms }', /^spillway\.yaml:1:17: spool\.fsync: expected a duration from 1ms.*got "0ms"$/],
     ['a duration too long', 'spool: { fsync: 11s }', /^spillway\.yaml:1:17: spool\.fsync: expected a duration from 1ms to 10s.*got "11s"$/],

@@ -112,7 +112,7 @@ test('connections that cannot be accepted do not end it, however many there are'
   const notAskedFor = () => {
     throw new Error('not asked for')
   }
-  const http = new HttpServer({ host: '127.0.0.1', port: 0 }, { status: notAskedFor, metrics: notAskedFor })
+  const http = new HttpServer({ host: '127.0.0.1', port: 0 }, { status: notAskedFor, metrics: notAskedFor, windows: notAskedFor })
   await http.open()
   const servers: Server[] = []
   const started = channel('http.server.request.start')

@@ -82,6 +82,11 @@ export class Compiler {
     return this.#typed(node, ['bool'], 'a condition').run
   }
 
+  /** Of any type. @throws {@link SpillwayError} `SPW_EXPRESSION_INVALID` */
+  value(node: Node): Run {
+    return this.#code(node).run
+  }
+
   #code(node: Node): Code {
     this.#depth += 1
     if (this.#depth > expressionDepthMax) throw this.#complaints.at(node, 'nested too deeply')

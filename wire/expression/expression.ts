@@ -32,12 +32,14 @@ export interface Expression {
 
 /**
  * @param name - What the text is, for errors: `--where`, `sinks.files.where`.
+ * @param of - What it is for: a condition is true or false, a value may be anything.
  * @throws {@link SpillwayError} `SPW_EXPRESSION_INVALID`, with the column and what to write instead
  */
-export function compileExpression(text: string, name = 'expression'): Expression {
+export function compileExpression(text: string, name = 'expression', of: 'condition' | 'value' = 'condition'): Expression {
   const complaints = new Complaints(text, name)
   const tree = parseExpression(text, complaints)
-  const run = new Compiler(complaints).condition(tree)
+  const compiler = new Compiler(complaints)
+  const run = of === 'condition' ? compiler.condition(tree) : compiler.value(tree)
   const lineFilter = lineFilterOf(tree)
   let scope: Scope | undefined
   let tooCostly = 0

@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import { ExponentialHistogram } from '../../../wire/exponential-histogram.ts'
 import { encodeAttributes, type InstrumentPoints, type PointsBody } from '../../../wire/points.ts'
 import { logTopic, metricTopic } from '../../../wire/topic.ts'
-import { startCollector, type TestCollector, tempDir } from '../../support/processes.ts'
+import { freePorts, startCollector, type TestCollector, tempDir } from '../../support/processes.ts'
 import { checkMetrics, findPromtool } from '../../support/promtool.ts'
 import { until } from '../../support/until.ts'
 import { HandMadeAgent } from '../hand-made-agent.ts'
@@ -124,6 +124,70 @@ describe('metrics of several processes', () => {
     })
     expect((await collector.status()).ingest.refused).toMatchObject({ points: 1, topic: 1 })
   })
+})
+
+test('windows of a service can be asked for once they are closed', async () => {
+  await using dir = await tempDir()
+  const config = join(dir.path, 'spillway.yaml')
+  writeFileSync(config, 'rollup: { interval: 1s, late: 0s, keep: [service] }')
+  await using collector = await startCollector({ args: ['-c', config] })
+  await using agent = await HandMadeAgent.connect(collector, { service: 'shop' })
+  const endMs = Math.ceil(Date.now() / 1_000) * 1_000
+  const instruments = [
+    counter('http.requests', 3, { route: '/a' }),
+    counter('http.requests', 4, { route: '/b' }),
+    histogram('http.time', [1, 1, 8]),
+  ]
+  await agent.points(topic, 0, { startMs: endMs - 1_000, endMs, instruments })
+  const windows = async (query: string) => {
+    const response = await fetch(`http://${collector.http}/windows.json${query}`)
+    return (await response.json()) as { readonly windows: readonly { readonly startMs: number; readonly series: readonly object[] }[] }
+  }
+  await until(async () => (await windows('?service=shop')).windows.length > 0, { what: 'the window is closed' })
+  const told = await windows('?service=shop')
+  const own = { service: 'shop', attributes: '{}' }
+  expect(told).toMatchObject({ intervalMs: 1_000, lateMs: 0, seriesNotShown: 0 })
+  expect(told.windows.at(-1)?.series).toMatchObject([
+    { ...own, name: 'http.requests', type: 'counter', unit: '{request}', delta: 7 },
+    { ...own, name: 'http.time', type: 'histogram', unit: 's', count: 3, sum: 10, min: 1, max: 8, p50: 1 },
+  ])
+  expect((await windows('?service=another')).windows.flatMap(({ series }) => series)).toEqual([])
+})
+
+test('points outlive a collector that is killed: its file has each once, and what it had not written comes from the spool', async () => {
+  await using dir = await tempDir()
+  const kept = join(dir.path, 'points.ndjson')
+  const config = join(dir.path, 'spillway.yaml')
+  writeFileSync(config, `sinks: { points: { type: file, topics: ['metric.>'], path: ${kept} } }`)
+  const options = { dir: join(dir.path, 'data'), port: await freePorts(), args: ['-c', config] }
+  const sent = Array.from({ length: 40 }, (_, n) => bodyOf(counter('http.a', n), upDown('http.b', n)))
+  const origin = 'killed-collector'
+  {
+    await using collector = await startCollector(options)
+    await using agent = await HandMadeAgent.connect(collector, { service: 'shop', origin })
+    for (const [n, body] of sent.slice(0, 25).entries()) await agent.points(topic, 2 * n, body)
+    await until(async () => (await collector.status()).totals.received >= 20, { what: 'some have come' })
+    collector.process.kill('SIGKILL')
+    await collector.process.ended
+  }
+  await using collector = await startCollector(options)
+  await using agent = await HandMadeAgent.connect(collector, { service: 'shop', origin })
+  // As an agent does: everything that is not acknowledged, and what followed.
+  for (const [n, body] of sent.entries()) await agent.points(topic, 2 * n, body)
+  await agent.manifest({ topics: { [topic]: { lead: 80 } }, final: true })
+  await until(async () => (await collector.status()).totals.delivered === 80, { what: 'all points are delivered' })
+  const values = readFileSync(kept, 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line)) as { readonly name: string; readonly delta?: number }[]
+  expect(values).toHaveLength(80)
+  expect(
+    values
+      .filter(({ name }) => name === 'http.a')
+      .map(({ delta }) => delta)
+      .sort((a = 0, b = 0) => a - b),
+  ).toEqual(sent.map((_, n) => n))
+  expect((await collector.status()).totals).toMatchObject({ accepted: 80, delivered: 80, lost: {}, inFlight: 0 })
 })
 
 test('a file sink keeps a line of JSON for each point', async () => {
