@@ -13,6 +13,9 @@ export {
   type StdoutSinkConfig,
 } from './config.ts'
 export type { GivenUpReason, LossEntry } from './loss-report.ts'
+export type { LogMetricConfig } from './rollup/log-metrics.ts'
+export type { RollUpConfig, RollUpCounts } from './rollup/roll-up.ts'
+export type { ClosedWindow, WindowsStatus } from './rollup/window-summary.ts'
 export type { SinkStatus } from './sinks/sink.ts'
 export type { SpoolStatus } from './spool/spool.ts'
 export type {
@@ -20,6 +23,7 @@ export type {
   CollectorStatus,
   OriginStatus,
   RepairsStatus,
+  RollUpStatus,
   SinkBooksStatus,
   TopicStatus,
 } from './status.ts'

@@ -2,11 +2,12 @@
 import type { PointsBody } from '../../wire/points.ts'
 import { decodeAttributes } from '../../wire/points.ts'
 
-/** Strings remembered; at 100 to 200 bytes each a few MiB. */
-const knownMax = 32_768
+/** Characters remembered: some 80,000 series of the usual length. */
+const knownCharsMax = 8_388_608
 
 export class KnownAttributes {
   readonly #known = new Set<string>()
+  #knownChars = 0
 
   /** Whether every point's attributes are one JSON object in its one form, as docs/WIRE.md says. */
   areGood({ instruments }: PointsBody): boolean {
@@ -18,8 +19,12 @@ export class KnownAttributes {
     if (this.#known.has(text)) return true
     if (decodeAttributes(text) === undefined) return false
     // Names come without end; the cache starts over.
-    if (this.#known.size >= knownMax) this.#known.clear()
+    if (this.#knownChars + text.length > knownCharsMax) {
+      this.#known.clear()
+      this.#knownChars = 0
+    }
     this.#known.add(text)
+    this.#knownChars += text.length
     return true
   }
 }

@@ -80,8 +80,8 @@ interface Place {
 }
 
 export const overflowAttributes = '{"otel.metric.overflow":true}'
-/** Attribute texts remembered in all; then they are looked up anew. */
-const rememberedPerSeries = 4
+/** Characters of attributes remembered in all; then they are looked up anew. Several texts may stand for a series. */
+const rememberedChars = { min: 16_777_216, perSeries: 512 }
 const topicsKnownMax = 10_000
 /** A value that is not said again for so many of its own intervals does not count any more. */
 const valueAgeIntervals = 3
@@ -96,7 +96,7 @@ export class RollUp {
   readonly #rules: GroupRules
   readonly #instruments = new Map<string, Entry>()
   readonly #services = new Map<Topic, string>()
-  #remembered = 0
+  #rememberedChars = 0
   /** Windows up to this one are closed. */
   #closedTo = Number.NEGATIVE_INFINITY
   readonly #closed: ClosedWindow[] = []
@@ -204,8 +204,8 @@ export class RollUp {
       this.#counts.overflow += 1
       return series
     }
-    this.#remembered += 1
-    if (this.#remembered > rememberedPerSeries * this.config.seriesMax + rollupInstrumentsMax) this.#forgetAttributes()
+    this.#rememberedChars += attributes.length
+    if (this.#rememberedChars > Math.max(rememberedChars.min, rememberedChars.perSeries * this.config.seriesMax)) this.#forgetAttributes()
     entry.byAttributes.set(attributes, series)
     return series
   }
@@ -224,7 +224,7 @@ export class RollUp {
 
   #forgetAttributes(): void {
     for (const { byAttributes } of this.#instruments.values()) byAttributes.clear()
-    this.#remembered = 0
+    this.#rememberedChars = 0
   }
 
   /** Every series, those of one instrument together. */

@@ -19,7 +19,7 @@ type Numbers =
     }
   | { readonly count: number; readonly sum: number; readonly buckets: readonly (readonly [bound: number, below: number])[] }
 
-export type SeriesSummary = Instrument & { readonly attributes: string } & Numbers
+type SeriesSummary = Instrument & { readonly attributes: string } & Numbers
 
 export interface ClosedWindow {
   /** Unix ms. */
