@@ -4,7 +4,7 @@ import { createAgent } from '../../../agent/shared.ts'
 import { ExponentialHistogram } from '../../../wire/exponential-histogram.ts'
 import { frameKinds } from '../../../wire/frame.ts'
 import { decodePoints, type InstrumentPoints } from '../../../wire/points.ts'
-import { freePorts, runApp, startApp } from '../../support/processes.ts'
+import { freePorts, runApp, startApp, startCollector } from '../../support/processes.ts'
 import { until } from '../../support/until.ts'
 import { BareReceiver } from '../../traps/bare-receiver.ts'
 import { nearestSum } from '../../wire/exact-sum.ts'
@@ -97,6 +97,18 @@ describe('what an application counted arrives to the last one', () => {
     await until(() => valuesOf(instrumentsFrom(bare), 'late.calls').length > 0, { what: 'it comes after all' })
     expect(valuesOf(instrumentsFrom(bare), 'late.calls')).toEqual([10])
     await agent.close(100)
+  })
+
+  test('to a collector, whose books it is in like any record', async () => {
+    await using collector = await startCollector()
+    await using app = await runApp('counts.mjs', { args: ['close', '2'], env: collector.env })
+    expect([app.code, app.stderr]).toEqual([0, ''])
+    expect(JSON.parse(app.stdout.split('\n')[1] ?? '')).toEqual({ left: 0 })
+    const { origins, totals } = await collector.status()
+    const topics = origins[0]?.topics ?? {}
+    expect(Object.keys(topics).sort()).toEqual(['metric.counts.http.', 'metric.counts.orders.', 'metric.counts.payments.'])
+    expect(totals).toMatchObject({ lost: {} })
+    for (const { accepted } of Object.values(topics)) expect(accepted).toBeGreaterThan(0)
   })
 })
 
