@@ -11,7 +11,8 @@ const values = 300
  * @param {{ mix: Partial<Record<'counter' | 'gauge' | 'histogram', number>>, series: number, origin: string, startMs: number, endMs: number, seq: number }} options
  */
 export function pointFrames({ mix, series, origin, startMs, endMs, seq }) {
-  const writer = new PointsWriter({ startMs, endMs })
+  const writer = new PointsWriter()
+  writer.begin({ startMs, endMs })
   const recorded = new ExponentialHistogram()
   // 30 buckets: what a spread of a factor of 6 takes at scale 8, coarsened to 3.
   for (let i = 0; i < values; i += 1) recorded.record(0.02 * 13 ** (i / values))
@@ -25,6 +26,7 @@ export function pointFrames({ mix, series, origin, startMs, endMs, seq }) {
     if (body === undefined) return
     frames.push({ count, bytes: encodeFrame({ origin, seq, count, time: startMs, kind: frameKinds.points, onDemand: false }, body) })
     seq += count
+    writer.begin({ startMs, endMs })
   }
   for (const [type, share] of Object.entries(mix)) {
     const instrument = { name: `http.server.${type}`, type, unit: type === 'counter' ? '1' : 's', description: 'Made for measuring.' }

@@ -48,6 +48,8 @@ export async function openBooksIn(
     {
       subscribe: ['log.>'],
       spool: { dir: join(dir, 'spool'), bytesMax: spoolBytesMaxMin, fsyncMs: 1 },
+      rollUp: { intervalMs: 10_000, lateMs: 30_000, keep: undefined, drop: [], seriesMax: 10 },
+      logMetrics: {},
       onTrouble: (message) => troubles.push(message),
     },
     { release: () => undefined },

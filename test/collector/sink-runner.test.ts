@@ -418,7 +418,8 @@ describe('a sink that is behind', () => {
     const { end } = it.spool
     const lines = Buffer.from('one\ntwo\n')
     book.pending += 2
-    runner.offer({ position: end, end, topic, origin, lines, count: 2, receivedAtMs: 1, isSpooled: false, holders: 1, block: undefined })
+    const of = { topic, kind: frameKinds.lines, origin }
+    runner.offer({ position: end, end, ...of, lines, count: 2, receivedAtMs: 1, isSpooled: false, holders: 1, block: undefined })
     expect(book.expired).toBe(2)
     await finish()
     expect(sink.written).toEqual(sent)
