@@ -9,15 +9,19 @@ import type { Topic } from '../wire/topic.ts'
 import { AgentWords, type Spoken } from './agent-words.ts'
 import { Batcher, type BatchOwner } from './batcher.ts'
 import { type AgentStats, agentStats, type FlushResult, leftRecords } from './books.ts'
+import { BoundPublisher, type PublisherOwner } from './bound-publisher.ts'
 import type { Leaving } from './exit.ts'
+import { ExtraLines } from './extra-lines.ts'
+import type { FingersCrossed, FingersCrossedOptions } from './fingers-crossed.ts'
 import { Link, type LinkOwner, type ManifestKind } from './link.ts'
 import { type LineTaker, LogDestination } from './log-destination.ts'
+import type { PinoLogger } from './logger-levels.ts'
 import { encodeLossNotice } from './loss-notice.ts'
 import type { InstrumentOptions } from './metrics/instrument-definition.ts'
 import type { Counter, Gauge, Histogram, Observable } from './metrics/instruments.ts'
 import { Metrics, type MetricsOwner } from './metrics/metrics.ts'
 import type { ResolvedOptions } from './options.ts'
-import { encodeManifest, type Origin } from './origin-manifest.ts'
+import { encodeManifest, type ManifestLink, type Origin } from './origin-manifest.ts'
 import type { RingEntry } from './ring.ts'
 import type { AgentRuntime, Pending } from './runtime.ts'
 import { StdoutFallback } from './stdout-fallback.ts'
@@ -28,18 +32,22 @@ export interface LoggerLike {
   readonly levels?: { readonly values?: Readonly<Record<string, number>> }
 }
 
-export class Agent implements Origin, LinkOwner, BatchOwner, StreamEvents, LineTaker, MetricsOwner, Spoken, Leaving {
+export class Agent implements Origin, LinkOwner, BatchOwner, StreamEvents, LineTaker, MetricsOwner, Spoken, Leaving, PublisherOwner {
   readonly origin: string
   readonly service: string
   /** `SPILLWAY_DISABLED=1`: every call returns at once and nothing is opened. */
   readonly isDisabled: boolean
   readonly links: readonly Link[]
+  /** For live tails that connect to this process. */
+  readonly publisher: BoundPublisher | undefined
   /** Numbers of custom levels, for lines whose level is found in their text. */
   readonly levelLabels: Map<string, number> = new Map()
   readonly streams: Streams
   readonly batcher: Batcher
   /** What the methods named `create…` make; for whoever feeds what was aggregated elsewhere. */
   readonly metrics: Metrics
+  /** Lines beyond the application's own levels. */
+  readonly extra: ExtraLines
   readonly #runtime: AgentRuntime
   readonly #startedAtMs: number
   readonly #words: AgentWords
@@ -53,9 +61,10 @@ export class Agent implements Origin, LinkOwner, BatchOwner, StreamEvents, LineT
     this.origin = runtime.newOrigin()
     this.service = options.service
     this.isDisabled = options.isDisabled
-    this.streams = new Streams(options.service, this, (topic) => this.links.some((link) => link.wants(topic)))
+    this.streams = new Streams(options.service, this, (topic) => this.#isWanted(topic))
     this.batcher = new Batcher(this, runtime)
     this.metrics = new Metrics(this, runtime, options.metrics)
+    this.extra = new ExtraLines(options.onDemand, options.service, this.batcher, runtime)
     this.#words = new AgentWords(this, runtime)
     if (options.fallback === 'stdout') this.#fallback = new StdoutFallback()
     if (this.isDisabled) {
@@ -66,6 +75,7 @@ export class Agent implements Origin, LinkOwner, BatchOwner, StreamEvents, LineT
     const network = runtime.network()
     this.links = options.links.map((endpoints, index) => new Link(this, runtime, { network, endpoints, index }))
     for (const link of this.links) link.open(this.#startedAtMs)
+    if (options.bind !== undefined) this.publisher = new BoundPublisher(this, runtime, options.bind)
     this.#pollTimer = runtime.every(agentPollMs, () => this.#poll())
     this.#pollSoon()
     runtime.stayUntilExit(this)
@@ -83,21 +93,44 @@ export class Agent implements Origin, LinkOwner, BatchOwner, StreamEvents, LineT
     return new LogDestination(this)
   }
 
-  /** The user's own pino options, which this agent learns custom levels from. Pass them on to `pino` with {@link destination}. */
+  /**
+   * The user's own pino options, composed so that a live tail can switch levels on in the logger made from them and in
+   * its children: `levelComparison`, `hooks` and `onChild` are the user's and do one thing more. `level` stays what it
+   * is. Pass them on to `pino` with {@link destination}. Custom levels are learned from them.
+   */
   pinoOptions<T extends object>(options?: T): T {
     const composed = { ...options } as T
     const custom: unknown = 'customLevels' in composed ? composed.customLevels : undefined
     if (custom !== null && typeof custom === 'object') this.#learnLevels(custom as Record<string, number>)
-    return composed
+    return this.isDisabled ? composed : this.extra.levels.compose(composed)
   }
 
-  /** Makes a logger that was made elsewhere known, so that its custom levels are understood by their names. */
+  /**
+   * Makes a logger that was made elsewhere known, so that a live tail can switch levels on in it and in the children it
+   * makes from now on, and its custom levels are understood by their names. It should write to this agent's destination.
+   * Safe to call twice; what is no pino logger is left alone.
+   */
   attach(logger: LoggerLike): void {
     this.#learnLevels(logger.levels?.values ?? {})
+    if (!this.isDisabled) this.extra.levels.attach(logger as unknown as PinoLogger)
+  }
+
+  /**
+   * Keeps in memory what each request logs below its logger's level, and sends it only when the request ends in an error:
+   * the detail that explains a failure, without the rest. For loggers made with {@link pinoOptions} or given to {@link attach}.
+   *
+   * @throws {@link SpillwayError} `SPW_OPTION_INVALID` for an option that cannot be meant, and the second time.
+   */
+  fingersCrossed(options: FingersCrossedOptions = {}): FingersCrossed {
+    return this.extra.crossFingers(options)
   }
 
   #learnLevels(values: Readonly<Record<string, number>>): void {
     for (const [label, number] of Object.entries(values)) if (typeof number === 'number') this.levelLabels.set(label, number)
+  }
+
+  #isWanted(topic: Topic): boolean {
+    return this.links.some((link) => link.wants(topic)) || this.publisher?.wants(topic) === true
   }
 
   /** The stream of a level and a logger's name; after 256 topics, the one they share. */
@@ -237,6 +270,10 @@ export class Agent implements Origin, LinkOwner, BatchOwner, StreamEvents, LineT
     return encodeManifest(this, link, kind, this.#runtime)
   }
 
+  tailManifest(link: ManifestLink, isFull: boolean, isFinal: boolean): [Buffer, Buffer] {
+    return encodeManifest(this, link, { isFull, isFinal, isUrgent: false }, this.#runtime)
+  }
+
   get lostRecords(): number {
     return this.#words.lostRecords
   }
@@ -251,6 +288,11 @@ export class Agent implements Origin, LinkOwner, BatchOwner, StreamEvents, LineT
   #poll(): void {
     const nowMs = this.#runtime.nowMs()
     for (const link of this.links) link.poll(nowMs)
+    this.publisher?.poll(nowMs)
+    this.extra.look(
+      [...this.links, ...(this.publisher === undefined ? [] : [this.publisher])].flatMap((way) => way.asks(nowMs)),
+      nowMs,
+    )
     this.#words.look(nowMs)
   }
 
@@ -300,6 +342,7 @@ export class Agent implements Origin, LinkOwner, BatchOwner, StreamEvents, LineT
       for (const link of open) link.pump()
       await this.#lookAgain()
     }
+    await this.publisher?.close()
     const left = this.leftRecords()
     this.#end()
     this.#words.sayTotal('at close', left)
@@ -335,7 +378,7 @@ export class Agent implements Origin, LinkOwner, BatchOwner, StreamEvents, LineT
 
   exitStep(): boolean {
     const nowMs = this.#runtime.nowMs()
-    let isDone = true
+    let isDone = this.publisher?.exitStep() ?? true
     for (const link of this.links) if (!link.exitStep() && link.mayStillConnect(nowMs)) isDone = false
     return isDone
   }
@@ -363,7 +406,7 @@ export class Agent implements Origin, LinkOwner, BatchOwner, StreamEvents, LineT
 
   /** The agent's own books, now. Costs a walk over its topics. */
   stats(): AgentStats {
-    const { origin, service, streams, batcher, links } = this
+    const { origin, service, streams, batcher, links, extra, publisher } = this
     return agentStats({
       origin,
       service,
@@ -373,6 +416,8 @@ export class Agent implements Origin, LinkOwner, BatchOwner, StreamEvents, LineT
       acknowledged: this.#acknowledged,
       ring: this.#runtime.ring,
       metrics: this.metrics.stats(),
+      extra,
+      publisher,
     })
   }
 }

@@ -14,6 +14,8 @@ import type { AgentStream, ShedReason } from './stream.ts'
 export interface BatchOwner {
   readonly origin: string
   readonly links: readonly BatchLink[]
+  /** For live tails that are connected to this process. */
+  readonly publisher: { wants(topic: string): boolean; publish(topic: Buffer, frame: Buffer): void } | undefined
   shed(stream: AgentStream, reason: ShedReason, records: number): void
   /** Something was taken after the end, when no timer comes any more. */
   takenLate(): void
@@ -64,14 +66,27 @@ export class Batcher {
   /** Takes one line, ended by LF. The way of every record: no promise, no closure, no copy of the line's bytes. */
   append(stream: AgentStream, line: string): void {
     const fits = stream.count > 0 && line.length <= longLineChars && stream.text.length + line.length <= stream.textCharsMax
-    if (!fits || !stream.wanted) return this.#appendElse(stream, line)
+    if (!fits || !stream.wanted || stream.isOnDemand) return this.#appendElse(stream, line)
     stream.text += line
     stream.count += 1
     if (stream.count >= batchRecordsMax) this.#closeBatch(stream)
   }
 
+  /** Takes a line that is made only because a live tail asks for it. A batch holds such lines, or others. */
+  appendOnDemand(stream: AgentStream, line: string): void {
+    if (!stream.isOnDemand && stream.count > 0) this.#closeBatch(stream)
+    stream.isOnDemand = true
+    this.#take(stream, line)
+    if (stream.count === 0) stream.isOnDemand = false
+  }
+
   /** The first line of a batch, a long one, and one that is not taken. */
   #appendElse(stream: AgentStream, line: string): void {
+    if (stream.isOnDemand) this.#closeBatch(stream)
+    this.#take(stream, line)
+  }
+
+  #take(stream: AgentStream, line: string): void {
     if (!stream.wanted) {
       stream.filtered += 1
       return
@@ -156,8 +171,10 @@ export class Batcher {
     const isEncoded = stream.encoded.count > 0
     const text = isEncoded ? '' : stream.text
     stream.count -= count
+    const { isOnDemand } = stream
+    if (stream.count === 0) stream.isOnDemand = false
     if (!isEncoded) stream.clearText()
-    const batch = { time: stream.firstAtMs, count, kind: frameKinds.lines }
+    const batch = { time: stream.firstAtMs, count, kind: frameKinds.lines, onDemand: isOnDemand }
     const isNumbered = this.#number(stream, batch, (head) => (isEncoded ? stream.encoded.finish(head) : encodeLines(head, text)))
     if (!isNumbered) stream.encoded.clear()
   }
@@ -170,17 +187,19 @@ export class Batcher {
       this.#owner.shed(stream, 'closed', count)
       return
     }
-    this.#number(stream, { time: this.#runtime.wallClockMs(), count, kind: frameKinds.points }, (head) => encodeFrame(head, body))
+    this.#number(stream, { time: this.#runtime.wallClockMs(), count, kind: frameKinds.points, onDemand: false }, (head) =>
+      encodeFrame(head, body),
+    )
   }
 
   /** Numbers the next `count` records of a stream and puts their frame among the full ones; false when there is none after all. */
   #number(
     stream: AgentStream,
-    { time, count, kind }: Pick<FrameHead, 'time' | 'count' | 'kind'>,
+    { count, ...rest }: Pick<FrameHead, 'time' | 'count' | 'kind' | 'onDemand'>,
     encode: (head: FrameHead) => Buffer,
   ): boolean {
     const waiting = this.#linksWanting(stream)
-    if (waiting === 0) {
+    if (waiting === 0 && !this.#owner.publisher?.wants(stream.topic)) {
       // Its collectors have spoken since the batch was opened. What nobody wants gets no number.
       stream.filtered += count
       return false
@@ -192,7 +211,7 @@ export class Batcher {
     for (const link of this.#owner.links) if ((waiting & link.bit) === 0) stream.acknowledged[link.index] = stream.next
     let frame: Buffer
     try {
-      frame = encode({ origin: this.#owner.origin, seq, count, time, kind, onDemand: false })
+      frame = encode({ origin: this.#owner.origin, seq, count, ...rest })
     } catch {
       this.#owner.shed(stream, 'failed', count)
       return false
@@ -219,9 +238,16 @@ export class Batcher {
 
   /** Puts a batch into the ring and offers it to the links that want it. */
   #hold({ stream, seq, count, frame, waiting }: FullBatch): void {
-    const entry = this.#runtime.ring.push(stream, frame, { seq, count, waiting })
-    if (entry.frame !== undefined) stream.hold(entry)
-    for (const link of this.#owner.links) if ((waiting & link.bit) !== 0) link.offer(entry)
+    const { publisher } = this.#owner
+    const isWatched = publisher?.wants(stream.topic) === true
+    // Kept for collectors; what only a live tail wants is sent and forgotten.
+    if (waiting !== 0) {
+      const entry = this.#runtime.ring.push(stream, frame, { seq, count, waiting })
+      entry.isSentSeveralWays ||= isWatched
+      if (entry.frame !== undefined) stream.hold(entry)
+      for (const link of this.#owner.links) if ((waiting & link.bit) !== 0) link.offer(entry)
+    }
+    if (isWatched) publisher?.publish(stream.topicBytes, frame)
   }
 
   /** First record of a stream that is numbered and not in the ring yet; what is behind it is not either. */

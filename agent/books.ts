@@ -1,9 +1,13 @@
 /** What an agent tells about itself. */
 import { isOtherTopic } from '../wire/topic.ts'
 import type { Batcher } from './batcher.ts'
+import type { BindStats, BoundPublisher } from './bound-publisher.ts'
+import type { ExtraLines } from './extra-lines.ts'
+import type { FingersCrossedStats } from './fingers-crossed.ts'
 import type { Link } from './link.ts'
 import type { LinkState } from './link-state.ts'
 import type { MetricsStats } from './metrics/metrics.ts'
+import type { OnDemandStats } from './on-demand.ts'
 import type { Ring } from './ring.ts'
 import type { Streams } from './streams.ts'
 
@@ -29,11 +33,17 @@ export interface AgentStats {
   readonly folded: number
   /** Topics whose logger name had to be cut. */
   readonly cutTopics: number
+  /** What live tails have this process log, beyond what its own levels say. */
+  readonly onDemand: OnDemandStats
+  /** What is kept of requests until it is known how they end; undefined without `fingersCrossed`. */
+  readonly fingersCrossed: FingersCrossedStats | undefined
   /** Bytes and records in the ring of this process, all agents together. */
   readonly ringBytes: number
   readonly ringRecords: number
   readonly metrics: MetricsStats
   readonly topics: Readonly<Record<string, TopicStats>>
+  /** Where live tails may connect directly; undefined without `bind`. */
+  readonly bind: BindStats | undefined
   readonly links: readonly { readonly collector: string; readonly state: LinkState; readonly waitingFrames: number }[]
 }
 
@@ -58,10 +68,23 @@ export interface Accounted {
   readonly acknowledged: number
   readonly ring: Ring
   readonly metrics: MetricsStats
+  readonly extra: ExtraLines
+  readonly publisher: BoundPublisher | undefined
 }
 
 /** The books as they are now. Costs a walk over the topics. */
-export function agentStats({ origin, service, streams, batcher, links, acknowledged, ring, metrics }: Accounted): AgentStats {
+export function agentStats({
+  origin,
+  service,
+  streams,
+  batcher,
+  links,
+  acknowledged,
+  ring,
+  metrics,
+  extra,
+  publisher,
+}: Accounted): AgentStats {
   const shed: Record<string, number> = {}
   const topics: Record<string, TopicStats> = Object.create(null)
   let [accepted, sent, filtered, evictedSent, folded] = [0, 0, 0, 0, 0]
@@ -89,10 +112,13 @@ export function agentStats({ origin, service, streams, batcher, links, acknowled
     evictedSent,
     folded,
     cutTopics: streams.cutTopics,
+    onDemand: extra.demand.stats(),
+    fingersCrossed: extra.crossed?.stats(),
     ringBytes: ring.bytes,
     ringRecords: ring.records,
     metrics,
     topics,
+    bind: publisher?.stats(),
     links: links.map((link) => ({ collector: link.endpoints.data, state: link.state, waitingFrames: link.waitingFrames })),
   }
 }

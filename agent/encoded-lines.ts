@@ -3,11 +3,14 @@
  * kilobytes of them at a time are written here, so that the pieces die young. Kept as text until the batch was full,
  * they survived every collection of young garbage, and V8 gave the application up to 60 MiB more heap for it.
  */
-import { type FrameHead, finishLines, linesHeadBytesMax } from '../wire/frame.ts'
+import { type FrameHead, finishLines, linesHeadBytesMax, onDemandTailBytes } from '../wire/frame.ts'
 import { freeFrame, slabBytes, takeSlab } from './slab-pool.ts'
 
 /** Fuller than this a frame keeps its slab; emptier ones are copied, so that the ring pins what it counts. */
 const keepFromBytes = (slabBytes * 7) / 8
+
+/** Where lines end in a slab. */
+const linesEnd = slabBytes - onDemandTailBytes
 
 export class EncodedLines {
   count = 0
@@ -15,12 +18,12 @@ export class EncodedLines {
   #end = linesHeadBytesMax
 
   fits(bytes: number): boolean {
-    return this.#end + bytes <= slabBytes
+    return this.#end + bytes <= linesEnd
   }
 
   /** How long the next piece of text may get, at most `bytesMax`, for this frame to leave well filled. */
   pieceBytes(bytesMax: number): number {
-    return this.#end >= keepFromBytes ? bytesMax : Math.min(bytesMax, slabBytes - this.#end)
+    return this.#end >= keepFromBytes ? bytesMax : Math.min(bytesMax, linesEnd - this.#end)
   }
 
   /** Adds text of `bytes` bytes as UTF-8; it must fit. */

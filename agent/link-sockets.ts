@@ -5,7 +5,7 @@
  * waits, nothing keeps the process alive, and no operation is pending when a worker thread ends.
  */
 import { type Context, type Message, Subscriber, XPublisher } from 'zeromq'
-import { beaconTopic } from '../wire/control.ts'
+import { beaconTopic, demandTopic } from '../wire/control.ts'
 import { controlBytesMax, controlsPerPollMax, dataHighWaterMarkFrames, subscriptionsPerPollMax } from '../wire/limits.ts'
 import { allowAddress, openSocket, privateContext } from '../wire/socket.ts'
 import type { Heads, LinkHears, LinkNetwork, LinkSockets } from './link-network.ts'
@@ -56,7 +56,7 @@ class ZeroMqSockets implements LinkSockets {
     allowAddress(data, this.#endpoints.data)
     allowAddress(control, this.#endpoints.control)
     data.connect(this.#endpoints.data)
-    control.subscribe(this.#origin, beaconTopic)
+    control.subscribe(this.#origin, beaconTopic, demandTopic)
     control.connect(this.#endpoints.control)
   }
 

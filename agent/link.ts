@@ -3,9 +3,11 @@
  *
  * A frame the socket refuses stays in the ring. Subscriptions, acknowledgements and repair requests are polled.
  */
-import { beaconTopic, byeSuffix, type ControlMessage, readControl } from '../wire/control.ts'
+import { beaconTopic, byeSuffix, type ControlMessage, demandTopic, readControl, readDemand } from '../wire/control.ts'
+import type { Ask } from '../wire/demand.ts'
 import { agentPollMs, rebuildBackoffMs, retrySendMaxMs, retrySendMs, wantedSettleMs, watchdogSilenceMs } from '../wire/limits.ts'
 import type { Topic } from '../wire/topic.ts'
+import { DemandLease } from './demand-lease.ts'
 import type { LinkHears, LinkNetwork, LinkSockets } from './link-network.ts'
 import type { LinkState } from './link-state.ts'
 import { ManifestClock } from './manifest-clock.ts'
@@ -68,7 +70,10 @@ export class Link implements LinkHears {
   readonly #runtime: AgentRuntime
   readonly #sockets: LinkSockets
   readonly #subscriptions = new Subscriptions()
+  readonly #demandLease = new DemandLease()
   #mustRebuildQueue = false
+  /** What is wanted has settled since the connection began. */
+  #hasSettled = false
   readonly #queue = new SendQueue()
   /** The pipe was full at the last try. */
   #isRefused = false
@@ -127,6 +132,16 @@ export class Link implements LinkHears {
   /** Whether the collector has asked for records under this topic. Unknown, so true, until it has spoken. */
   wants(topic: string): boolean {
     return this.wanted === undefined || covers(this.wanted, topic)
+  }
+
+  /** What live tails ask for through this collector, as far as that still holds. */
+  asks(nowMs: number): readonly Ask[] {
+    const { demand } = this.#subscriptions
+    demand.tick(nowMs)
+    this.#demandLease.tick(nowMs)
+    const asks = demand.asks()
+    if (asks.length === 0) this.#demandLease.end()
+    return this.#demandLease.holding(asks)
   }
 
   /** A new frame in the ring. */
@@ -331,8 +346,10 @@ export class Link implements LinkHears {
   /** A connection begins: what the last one took and nobody acknowledged is sent again; receivers drop what they have. */
   #begin(): void {
     this.#mustRebuildQueue = true
+    this.#hasSettled = false
     // A goodbye without an answer went to somebody who is gone.
     this.#isByeSent = false
+    this.#demandLease.end()
     this.#manifests.begin()
     this.#rebuildDelayMs = rebuildBackoffMs.first
   }
@@ -340,8 +357,20 @@ export class Link implements LinkHears {
   #settle(nowMs: number): void {
     const wanted = this.state === 'connected' ? this.#subscriptions.settled(nowMs) : undefined
     if (wanted === undefined) return
+    // What a collector itself wants stays the same; another one may want less, and the first one come back.
+    const isLess = this.#hasSettled && this.wanted?.some((prefix) => !covers(wanted, prefix)) === true
+    this.#hasSettled = true
     this.wanted = wanted
     this.#owner.wantedChanged()
+    if (isLess) this.#forgetUnwanted(wanted)
+  }
+
+  /** What was sent when a live tail had just left reached nobody, and nobody will acknowledge it. */
+  #forgetUnwanted(wanted: readonly string[]): void {
+    for (const entry of this.#owner.owed(this)) {
+      const isSent = (entry.sent & this.bit) !== 0
+      if (isSent && !covers(wanted, (entry.owner as AgentStream).topic)) this.#owner.unwanted(this, entry)
+    }
   }
 
   #rebuildQueue(): void {
@@ -357,6 +386,7 @@ export class Link implements LinkHears {
     this.#controlHeardAtMs = nowMs
     const name = topic.toString('latin1')
     if (name === beaconTopic) return
+    if (name === demandTopic) return this.#demanded(body)
     const message = readControl(body)
     const { run } = this.#subscriptions
     // An answer of a collector that has been replaced says nothing about the new one.
@@ -368,6 +398,12 @@ export class Link implements LinkHears {
     }
     if (this.repairs.gone.length > 0) this.#manifests.sendUrgently()
     if (name === this.#owner.origin + byeSuffix) this.#isByeAnswered = true
+  }
+
+  #demanded(body: Buffer): void {
+    const notice = readDemand(body)
+    const { run } = this.#subscriptions
+    if (notice !== undefined && (run === undefined || notice.run === run)) this.#demandLease.heard(notice)
   }
 
   #isSilent(nowMs: number): boolean {

@@ -9,6 +9,7 @@ import { levels, rankOfNumber } from '../wire/level.ts'
 import { loggerNamesMax } from '../wire/limits.ts'
 import type { Batcher } from './batcher.ts'
 import type { AgentStats, FlushResult } from './books.ts'
+import type { ExtraLines } from './extra-lines.ts'
 import { scanName, scanRank } from './line-head.ts'
 import { nameInBindings } from './logger-name.ts'
 import type { AgentStream } from './stream.ts'
@@ -24,6 +25,7 @@ export interface LineTaker {
   /** Numbers of custom levels by their names. */
   readonly levelLabels: ReadonlyMap<string, number>
   readonly batcher: Batcher
+  readonly extra: ExtraLines
   logStream(rank: Rank, name: string | undefined): AgentStream
   stats(): AgentStats
   flush(deadlineMs?: number): Promise<FlushResult>
@@ -49,6 +51,7 @@ export class LogDestination extends EventEmitter {
 
   readonly agent: LineTaker
   readonly #batcher: Batcher
+  readonly #extra: ExtraLines
   readonly #isDisabled: boolean
   /** Streams by rank of loggers without a name, and of each name. */
   readonly #plain: Streams = levels.map(() => undefined)
@@ -70,6 +73,7 @@ export class LogDestination extends EventEmitter {
     Object.defineProperty(this, metadata, { value: true })
     this.agent = agent
     this.#batcher = agent.batcher
+    this.#extra = agent.extra
     this.#isDisabled = agent.isDisabled
   }
 
@@ -90,6 +94,7 @@ export class LogDestination extends EventEmitter {
     if (logger !== undefined) this.#follow(logger)
     const rank = level === 30 ? 2 : rankOfNumber(level)
     const stream = this.#streams[rank] ?? this.#stream(rank)
+    if (this.#extra.isOn && !this.#extra.passes(logger, level, stream, chunk)) return true
     if (this.#mayRewrite) this.#appendLines(stream, chunk)
     else this.#batcher.append(stream, chunk)
     return true

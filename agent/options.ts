@@ -1,6 +1,8 @@
 /** Options of an agent: code wins over the environment, the environment over defaults. */
 import { isMainThread } from 'node:worker_threads'
-import { defaultDataEndpoint, type Endpoint, parseEndpoint, siblingEndpoint } from '../wire/endpoint.ts'
+import { checkBindEndpoint, checkIpcPath } from '../wire/bind.ts'
+import { defaultDataEndpoint, type Endpoint, isIpc, parseEndpoint, siblingEndpoint } from '../wire/endpoint.ts'
+import { type Level, levels } from '../wire/level.ts'
 import { metricIntervalMs, ringBytesMax, seriesMaxDefault, seriesMaxMax } from '../wire/limits.ts'
 import { parseDuration } from '../wire/quantity.ts'
 import { SpillwayError } from '../wire/spillway-error.ts'
@@ -29,6 +31,18 @@ export interface AgentOptions {
    * @defaultValue 8 MiB
    */
   ringBytes?: number | undefined
+  /**
+   * Endpoint this process binds for live tails that connect to it directly, such as `ipc:///run/shop/tail.sock`. Without
+   * `collector` there is then none. A folder that is made for a path is for its owner only.
+   */
+  bind?: string | undefined
+  /** Lets `bind` be an address other machines can reach: anybody there can read along. */
+  insecure?: boolean | undefined
+  /**
+   * What live tails may switch on in this process; `false` for nothing at all. Several calls for one agent narrow it.
+   * @defaultValue every level, 10,000 records a second, 60 minutes at one go
+   */
+  onDemand?: false | OnDemandOptions | undefined
   /** `'stdout'` prints lines that would otherwise be shed. Off by default. */
   fallback?: 'stdout' | undefined
   /** How metrics are aggregated and sent. The last word of a process counts for all who share the agent. */
@@ -53,6 +67,16 @@ export interface MetricsSettings {
   runtime?: boolean | undefined
 }
 
+/** What live tails may do to this application. */
+export interface OnDemandOptions {
+  /** Levels that may be switched on. @defaultValue all */
+  readonly levels?: readonly Level[] | undefined
+  /** Records a second made on demand; what is over it is counted and not sent. @defaultValue 10,000 */
+  readonly maxRate?: number | undefined
+  /** Minutes a level stays on at one go; it can be asked for again once nobody does. @defaultValue 60 */
+  readonly maxMinutes?: number | undefined
+}
+
 export interface LinkEndpoints {
   readonly data: Endpoint
   readonly control: Endpoint
@@ -61,8 +85,10 @@ export interface LinkEndpoints {
 export interface ResolvedOptions {
   readonly service: string
   readonly links: readonly LinkEndpoints[]
+  readonly bind?: Endpoint | undefined
   readonly ringBytes: number
   readonly fallback: 'stdout' | undefined
+  readonly onDemand?: false | OnDemandOptions | undefined
   readonly isDisabled: boolean
   readonly metrics: MetricsOptions
   /** What of it was asked for in so many words. */
@@ -71,7 +97,7 @@ export interface ResolvedOptions {
 
 const linksMax = 8
 const ringBytesMin = 65_536
-const knownOptions = new Set(['service', 'collector', 'control', 'ringBytes', 'fallback', 'metrics'])
+const knownOptions = new Set(['service', 'collector', 'control', 'ringBytes', 'fallback', 'metrics', 'onDemand', 'bind', 'insecure'])
 
 /** @throws {@link SpillwayError} `SPW_OPTION_INVALID` naming the option or the environment variable, and what was expected. */
 export function resolveOptions(options: AgentOptions, env: NodeJS.ProcessEnv): ResolvedOptions {
@@ -91,8 +117,10 @@ export function resolveOptions(options: AgentOptions, env: NodeJS.ProcessEnv): R
     service,
     // What is switched off is not looked at: a wrong address must not stop anybody then.
     links: isDisabled ? [] : resolveLinks(options, env),
+    bind: isDisabled ? undefined : resolveBind(options),
     ringBytes,
     fallback: options.fallback,
+    onDemand: checkedDemand(options.onDemand),
     isDisabled,
     metrics,
     askedMetrics,
@@ -123,12 +151,41 @@ function askMetrics(settings: MetricsSettings | undefined): Partial<MetricsOptio
   }
 }
 
+function checkedDemand(option: unknown): false | OnDemandOptions | undefined {
+  if (option === undefined || option === false) return option
+  if (option === null || typeof option !== 'object') throw invalid('onDemand', 'false or limits such as { maxRate: 1000 }', option)
+  for (const [name, value] of Object.entries(option)) {
+    if (value === undefined) continue
+    if (name === 'levels') {
+      const isLevels = Array.isArray(value) && value.every((level) => (levels as readonly unknown[]).includes(level))
+      if (!isLevels) throw invalid('onDemand.levels', `a list of ${levels.join(', ')}`, JSON.stringify(value))
+    } else if (name !== 'maxRate' && name !== 'maxMinutes')
+      throw invalid(`onDemand.${name}`, 'one of levels, maxRate, maxMinutes', 'an option of that name')
+    else if (typeof value !== 'number' || !(value > 0)) {
+      throw invalid(`onDemand.${name}`, name === 'maxRate' ? 'records a second, above 0' : 'minutes, above 0', value)
+    }
+  }
+  return option
+}
+
+function resolveBind({ bind, insecure }: AgentOptions): Endpoint | undefined {
+  if (insecure !== undefined && typeof insecure !== 'boolean') throw invalid('insecure', 'true or false', insecure)
+  if (bind === undefined) return undefined
+  if (typeof bind !== 'string') throw invalid('bind', 'an endpoint', bind)
+  const endpoint = parseEndpoint(bind.trim(), 'bind')
+  checkBindEndpoint(endpoint, 'bind', insecure === true, 'pass insecure: true')
+  if (isIpc(endpoint)) checkIpcPath(endpoint, 'bind')
+  return endpoint
+}
+
 function resolveLinks(options: AgentOptions, env: NodeJS.ProcessEnv): LinkEndpoints[] {
   const collectors = listOf(options.collector, env['SPILLWAY_COLLECTOR'], 'collector', 'SPILLWAY_COLLECTOR')
   const controls = listOf(options.control, env['SPILLWAY_CONTROL'], 'control', 'SPILLWAY_CONTROL')
   if (controls !== undefined && controls.length !== (collectors ?? [1]).length) {
     throw invalid('control', `as many endpoints as collectors (${collectors?.length ?? 1})`, controls.length)
   }
+  // Whoever binds and names no collector has none.
+  if (collectors === undefined && options.bind !== undefined) return []
   const data = collectors ?? [defaultDataEndpoint]
   if (data.length === 0 || data.length > linksMax) throw invalid('collector', `1 to ${linksMax} endpoints`, data.length)
   const links = data.map((endpoint, i) => ({ data: endpoint, control: controls?.[i] ?? siblingEndpoint(endpoint, 1, 'control') }))

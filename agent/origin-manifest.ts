@@ -3,7 +3,8 @@ import { encodeFrame, frameKinds } from '../wire/frame.ts'
 import { type Manifest, type ManifestTopic, manifestBody } from '../wire/manifest.ts'
 import { sysTopic, type Topic } from '../wire/topic.ts'
 import type { Batcher } from './batcher.ts'
-import type { Link, ManifestKind } from './link.ts'
+import type { ManifestKind } from './link.ts'
+import type { RingEntry } from './ring.ts'
 import type { AgentRuntime } from './runtime.ts'
 import type { AgentStream } from './stream.ts'
 import type { Streams } from './streams.ts'
@@ -15,13 +16,24 @@ export interface Origin {
   readonly batcher: Batcher
 }
 
+/** The way a manifest goes. */
+export interface ManifestLink {
+  /** Its place among those that acknowledge; undefined for one that does not. */
+  readonly index: number | undefined
+  readonly manifestNumber: number
+  readonly manifestEveryMs: number
+  readonly repairs: { readonly gone: Manifest['gone'] }
+  /** Frames not yet handed to it. */
+  unsent(): Iterable<RingEntry>
+}
+
 /** A topic that moved this recently is in every manifest, so that one lost manifest hides nothing. */
 const recentlyMovedMs = 5_000
 
 /** Topic and frame of a manifest for this link. */
 export function encodeManifest(
   { origin, service, streams, batcher }: Origin,
-  link: Link,
+  link: ManifestLink,
   kind: ManifestKind,
   runtime: AgentRuntime,
 ): [Buffer, Buffer] {
@@ -39,7 +51,7 @@ export function encodeManifest(
       trail: Math.min(stream.trail, encoded),
       lead: stream.next,
       sent: firstUnsent.get(stream) ?? encoded,
-      resume: stream.acknowledged[link.index] ?? 0,
+      resume: link.index === undefined ? 0 : (stream.acknowledged[link.index] ?? 0),
       filtered: stream.filtered,
       shed: stream.shedRecords,
     })

@@ -7,6 +7,7 @@ import { ZeroMqNetwork } from './link-sockets.ts'
 import { measureProcess } from './metrics/process-metrics.ts'
 import { processRing } from './ring.ts'
 import type { AgentRuntime, Pending } from './runtime.ts'
+import { ZeroMqTailSocket } from './tail-socket.ts'
 import { sayOnStderr } from './unblocked-output.ts'
 
 /** The latest moment a `Date` can say; a frame's time goes a little further. */
@@ -23,6 +24,7 @@ export const processRuntime: AgentRuntime = {
   newOrigin: () => randomBytes(12).toString('base64url'),
   who: (service) => ({ service, host: hostname(), pid: process.pid, node: process.version, version }),
   network: () => new ZeroMqNetwork(),
+  tailSocket: (endpoint) => new ZeroMqTailSocket(endpoint),
   after: (ms, callback) => new PendingTimer(setTimeout(callback, ms).unref()),
   every: (ms, callback) => new PendingTimer(setInterval(callback, ms).unref()),
   atTurnEnd: (callback) => new PendingTurnEnd(isEnding() ? setImmediate(callback).unref() : setImmediate(callback)),

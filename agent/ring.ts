@@ -37,7 +37,7 @@ export interface RingEntry {
   acknowledged: number
   /** Times it was handed to a socket. */
   sends: number
-  /** An answer to it says nothing about one socket: it may be to what another one sent. */
+  /** An answer to it says nothing about one socket: another one may have sent it too, or hold it still. */
   isSentSeveralWays: boolean
   /** When it was last sent again on request, ms. */
   resentAtMs: number
@@ -69,7 +69,7 @@ export class Ring {
       this.#drop(victim)
       if (lost === undefined) continue
       victim.owner.evicted(victim, lost)
-      if (victim.sends === 0) freeFrame(lost)
+      if (victim.sends === 0 && !victim.isSentSeveralWays) freeFrame(lost)
     }
     return entry
   }

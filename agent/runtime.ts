@@ -2,11 +2,13 @@
  * What an agent needs of the world around it: time, timers, its process and the network. Passed in, so that the same
  * agent runs in a simulation of all of it, in virtual time.
  */
+import type { Endpoint } from '../wire/endpoint.ts'
 import type { ManifestWho } from '../wire/manifest.ts'
 import type { Leaving } from './exit.ts'
 import type { LinkNetwork } from './link-network.ts'
 import type { InstrumentMaker } from './metrics/instrument-maker.ts'
 import type { Ring } from './ring.ts'
+import type { TailSocket } from './tail-socket.ts'
 
 /** Something that is still to come. */
 export interface Pending {
@@ -27,6 +29,8 @@ export interface AgentRuntime {
   who(service: string): ManifestWho
   /** The network of one agent. */
   network(): LinkNetwork
+  /** A socket for live tails to connect to; not open yet. */
+  tailSocket(endpoint: Endpoint): TailSocket
 
   /** Once; does not keep the process alive. */
   after(ms: number, callback: () => void): Pending

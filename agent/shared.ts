@@ -13,9 +13,10 @@ const agents = new Map<string, Agent>()
  */
 export function createAgent(options: AgentOptions = {}): Agent {
   const resolved = resolveOptions(options, process.env)
-  const key = JSON.stringify([resolved.service, resolved.links, resolved.fallback])
+  const key = JSON.stringify([resolved.service, resolved.links, resolved.fallback, resolved.bind])
   const known = agents.get(key)
   if (known !== undefined && !known.isClosed) {
+    known.extra.demand.limit(resolved.onDemand)
     processRing.bytesMax = Math.max(processRing.bytesMax, resolved.ringBytes)
     known.metrics.configure(resolved.askedMetrics)
     return known

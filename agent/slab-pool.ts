@@ -5,11 +5,11 @@
  * ZeroMQ sends from these buffers without copying. A slab may come back only when no socket can hold it any more:
  * it was never sent, or each time it was sent has been acknowledged from the other end.
  */
-import { linesHeadBytesMax } from '../wire/frame.ts'
+import { linesHeadBytesMax, onDemandTailBytes } from '../wire/frame.ts'
 import { batchBytesMax, ringBytesMax } from '../wire/limits.ts'
 
-/** A full batch and the frame's head in front of it. */
-export const slabBytes: number = linesHeadBytesMax + batchBytesMax
+/** A full batch, the frame's head in front of it, and what says that it was made on demand behind it. */
+export const slabBytes: number = linesHeadBytesMax + batchBytesMax + onDemandTailBytes
 /** As many as a full ring holds: slabs are free or in the ring, so both together stay near its 8 MiB. */
 const slabsMax = Math.ceil(ringBytesMax / slabBytes)
 

@@ -33,6 +33,8 @@ export class AgentStream implements RingOwner {
   textCharsMax: number = textPieceChars
   isTextDue = false
   count = 0
+  /** The open batch holds lines made only because a live tail asked for them. */
+  isOnDemand = false
   firstAtMs = 0
 
   /** Number of the open batch's first record. */

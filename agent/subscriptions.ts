@@ -1,7 +1,9 @@
 /** What the peer of a link asks for now, and since when that has not changed. */
+import { askPrefix, Demand, tailNamePrefix } from '../wire/demand.ts'
 import { subscriptionPrefixesMax, wantedSettleMs } from '../wire/limits.ts'
 
 const runPrefix = 'sys.run.'
+const settleWaitMaxMs = 10 * wantedSettleMs
 
 export class Subscriptions {
   /** The collector's run, once it has said it; a new one is a new collector. */
@@ -10,10 +12,15 @@ export class Subscriptions {
   lastRun: string | undefined
   /** Nothing has changed for long enough that the set can be believed. */
   isSettled = false
+  /** What live tails ask for beyond what is sent. */
+  readonly demand: Demand = new Demand()
   readonly #prefixes = new Set<string>()
+  readonly #demandPrefixes = new Set<string>()
   /** More was asked for than is remembered: everything counts as asked for. Too much is sent, nothing is missed. */
   #wantsAll = false
   #changedAtMs = 0
+  /** Since when it has not been believed; undefined while it is, and before there is anything. */
+  #unsettledAtMs: number | undefined
 
   get isEmpty(): boolean {
     return this.#prefixes.size === 0
@@ -21,6 +28,12 @@ export class Subscriptions {
 
   /** Adds a prefix; returns whether it says that a new collector has taken the place of another. */
   add(prefix: string, nowMs: number): boolean {
+    if (isDemand(prefix)) {
+      if (this.#demandPrefixes.size >= subscriptionPrefixesMax) return false
+      this.#demandPrefixes.add(prefix)
+      this.demand.subscribed(prefix, nowMs)
+      return false
+    }
     if (this.#prefixes.size < subscriptionPrefixesMax) this.#prefixes.add(prefix)
     else this.#wantsAll = true
     this.#changed(nowMs)
@@ -33,6 +46,7 @@ export class Subscriptions {
   }
 
   remove(prefix: string, nowMs: number): void {
+    if (this.#demandPrefixes.delete(prefix)) return this.demand.unsubscribed(prefix, nowMs)
     this.#prefixes.delete(prefix)
     this.#changed(nowMs)
     if (this.isEmpty) this.clear()
@@ -40,9 +54,12 @@ export class Subscriptions {
 
   clear(): void {
     this.#prefixes.clear()
+    this.#demandPrefixes.clear()
+    this.demand.clear()
     this.#wantsAll = false
     this.run = undefined
     this.isSettled = false
+    this.#unsettledAtMs = undefined
   }
 
   /** Whether frames may go: the run is known, or everything has been said that will be. */
@@ -52,8 +69,11 @@ export class Subscriptions {
 
   /** Prefixes of records, the first time they have been the same for `wantedSettleMs`; otherwise undefined. */
   settled(nowMs: number): readonly string[] | undefined {
-    if (this.isSettled || this.isEmpty || nowMs - this.#changedAtMs < wantedSettleMs) return undefined
+    if (this.isSettled || this.isEmpty) return undefined
+    // Tails that come and go without end must not keep what is wanted open without end.
+    if (nowMs - this.#changedAtMs < wantedSettleMs && nowMs - (this.#unsettledAtMs ?? nowMs) < settleWaitMaxMs) return undefined
     this.isSettled = true
+    this.#unsettledAtMs = undefined
     return this.#wantsAll ? [''] : [...this.#prefixes].filter((prefix) => !isMeaningOnly(prefix))
   }
 
@@ -63,6 +83,7 @@ export class Subscriptions {
 
   #changed(nowMs: number): void {
     this.#changedAtMs = nowMs
+    this.#unsettledAtMs ??= nowMs
     this.isSettled = false
   }
 }
@@ -75,5 +96,9 @@ export function covers(prefixes: Iterable<string>, topic: string): boolean {
 
 /** Subscriptions that carry a meaning upstream and match no record. */
 function isMeaningOnly(prefix: string): boolean {
-  return prefix.startsWith('sys.') || prefix.startsWith('ask.')
+  return prefix.startsWith('sys.')
+}
+
+function isDemand(prefix: string): boolean {
+  return prefix.startsWith(askPrefix) || prefix.startsWith(tailNamePrefix)
 }

@@ -6,15 +6,24 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import type { Context } from 'zeromq'
+import { checkBindAddress, checkBindEndpoint } from '../wire/bind.ts'
+import type { Ask } from '../wire/demand.ts'
 import { type DecodedFrame, frameKinds } from '../wire/frame.ts'
-import { checkpointEveryMs, drainMaxMs, holeGraceMs, sinkCrowdedBytes, spoolReleaseBytes } from '../wire/limits.ts'
+import {
+  checkpointEveryMs,
+  demandRenewMs,
+  demandTickMaxMs,
+  drainMaxMs,
+  holeGraceMs,
+  sinkCrowdedBytes,
+  spoolReleaseBytes,
+} from '../wire/limits.ts'
 import { readManifest } from '../wire/manifest.ts'
 import { compilePatterns } from '../wire/pattern.ts'
 import type { Range } from '../wire/range-set.ts'
 import { privateContext } from '../wire/socket.ts'
 import type { Topic } from '../wire/topic.ts'
 import { version } from '../wire/version.ts'
-import { checkBindAddress, checkBindEndpoint } from './bind.ts'
 import { checkpoint } from './checkpoint.ts'
 import type { CollectorConfig } from './config.ts'
 import { ControlPublisher } from './control-publisher.ts'
@@ -40,6 +49,7 @@ import { encodeSinkPlace, encodeState, type SinkPlace } from './spool/spool-bodi
 import { recordTypes } from './spool/spool-record.ts'
 import { type CollectorStatus, collectorStatus, topicStatus } from './status.ts'
 import { TailPublisher } from './tail-publisher.ts'
+import { TailSubscriptions } from './tail-subscriptions.ts'
 
 /** Where a running collector can be reached. */
 export interface CollectorAddresses {
@@ -87,6 +97,8 @@ export async function startCollector(config: CollectorConfig): Promise<Collector
 
 export class Collector {
   readonly #config: CollectorConfig
+  /** What it subscribes to whoever looks. */
+  readonly #prefixes: readonly string[]
   readonly #run = randomBytes(12).toString('base64url')
   readonly #context: Context
   readonly #keepingSinks: readonly KeepingSink[]
@@ -94,6 +106,7 @@ export class Collector {
   readonly #ingest: Ingest
   readonly #control: ControlPublisher
   readonly #tail: TailPublisher
+  readonly #tailSubscriptions: TailSubscriptions
   readonly #farewells = new Farewells()
   readonly #http: HttpServer | undefined
   readonly #startedAtMs = performance.now()
@@ -105,6 +118,9 @@ export class Collector {
   /** Somebody waits for the next answer. */
   #isAwaited = false
   #committing: Promise<void> | undefined
+  #demandTimer: NodeJS.Timeout | undefined
+  #demandSaidAtMs = 0
+  #saidAsks: readonly Ask[] = []
   #tickTimer: NodeJS.Timeout | undefined
   #beaconTimer: NodeJS.Timeout | undefined
   #checkpointTimer: NodeJS.Timeout | undefined
@@ -115,6 +131,7 @@ export class Collector {
 
   constructor(config: CollectorConfig) {
     this.#config = config
+    this.#prefixes = [...compilePatterns(config.subscribe).prefixes, 'sys.']
     this.#context = privateContext()
     const { keeping, passing } = openSinks(config.sinks, config.onTrouble)
     this.#keepingSinks = keeping
@@ -125,7 +142,8 @@ export class Collector {
       freeBuffers: () => config.freeBuffers?.(),
     })
     this.#control = new ControlPublisher(this.#context, config.listen.control, this.#run)
-    this.#tail = new TailPublisher(this.#context, config.listen.tail)
+    this.#tailSubscriptions = new TailSubscriptions(this.#prefixes, this.#ingest)
+    this.#tail = new TailPublisher(this.#context, config.listen.tail, this.#tailSubscriptions)
     if (config.listen.http !== 'off') {
       this.#http = new HttpServer(config.listen.http, {
         status: () => this.status(),
@@ -147,8 +165,8 @@ export class Collector {
     await this.#http?.open()
     await this.#tail.open()
     await this.#control.open()
-    const { prefixes } = compilePatterns(this.#config.subscribe)
-    await this.#ingest.open([...prefixes, 'sys.', `sys.run.${this.#run}.`])
+    await this.#ingest.open([...this.#prefixes, `sys.run.${this.#run}.`])
+    this.#demandTimer = setInterval(() => this.#renewDemand(), demandTickMaxMs / 2)
     this.#tickTimer = setInterval(() => this.#books?.intake.tick(), tickEveryMs)
     this.#checkpointTimer = setInterval(() => this.#checkpointSoon(), checkpointEveryMs)
     this.#rollUpTimer = setInterval(() => this.#books?.metrics.tick(Date.now()), rollUpTickMs)
@@ -171,7 +189,17 @@ export class Collector {
     const { ledger, intake, losses, spool, runners, metrics } = this.#openBooks
     const { turnedAway } = intake
     return collectorStatus(
-      { ledger, ingest: this.#ingest, losses, spool, runners, passing: this.#passingSinks, turnedAway, rollup: metrics.status() },
+      {
+        ledger,
+        ingest: this.#ingest,
+        losses,
+        spool,
+        runners,
+        passing: this.#passingSinks,
+        turnedAway,
+        rollup: metrics.status(),
+        tails: this.#tailSubscriptions,
+      },
       { uptimeMs: Math.round(performance.now() - this.#startedAtMs), nowMs: performance.now(), timeMs: Date.now() },
     )
   }
@@ -220,14 +248,17 @@ export class Collector {
     if (frame.kind === frameKinds.points && points === undefined) return this.#ingest.fault('points')
     const fresh = intake.take(topic, frame, parts)
     this.#commitLater(intake.uncommittedBytes > commitBytes)
-    const isWatched = fresh.length > 0 && this.#tail.isAskedFor(topic)
+    const isWatched = fresh.length > 0 && this.#tailSubscriptions.isAskedFor(topic)
     for (const part of fresh) {
-      const { range, lines, frame: passed, receivedAtMs } = part
-      if (!frame.onDemand) metrics.take(topic, frame, part, points)
+      const { range, lines, frame: passed, receivedAtMs, isForSinks } = part
+      if (isForSinks && !frame.onDemand) metrics.take(topic, frame, part, points)
       const { kind, origin } = frame
       const at = { position: spool.end, end: spool.end, isSpooled: false }
       const entry = { ...at, topic, kind, origin, lines, count: range.to - range.from, receivedAtMs }
-      if (!frame.onDemand) for (const sink of this.#passingSinks) if (sink.patterns.matches(topic)) sink.write(entry)
+      if (isForSinks) {
+        for (const sink of this.#passingSinks)
+          if (sink.patterns.matches(topic) && (sink.takesOnDemand || !frame.onDemand)) sink.write(entry)
+      }
       if (isWatched && passed !== undefined) this.#tail.publish(topic, parts.topic, passed)
     }
   }
@@ -328,6 +359,18 @@ export class Collector {
     })
   }
 
+  /** Agents are told again and again while somebody asks: should this process stop, they hear nothing, and nobody asks. */
+  #renewDemand(): void {
+    const nowMs = performance.now()
+    this.#tailSubscriptions.tick(nowMs)
+    const { asks } = this.#tailSubscriptions
+    const isNew = asks !== this.#saidAsks
+    if (asks.length === 0 || (!isNew && nowMs - this.#demandSaidAtMs < demandRenewMs - demandTickMaxMs / 4)) return
+    this.#demandSaidAtMs = nowMs
+    this.#saidAsks = asks
+    this.#control.demand(asks)
+  }
+
   /**
    * Stops taking records, writes and acknowledges what was taken, and closes; at most `deadlineMs`. Safe to call twice.
    *
@@ -338,6 +381,7 @@ export class Collector {
     this.#isClosing = true
     const startedAtMs = performance.now()
     clearInterval(this.#tickTimer)
+    clearInterval(this.#demandTimer)
     clearInterval(this.#beaconTimer)
     clearInterval(this.#checkpointTimer)
     clearInterval(this.#rollUpTimer)

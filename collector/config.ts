@@ -52,11 +52,14 @@ export interface FileSinkConfig {
   /** Template; see LogPath. */
   readonly path: string
   readonly rotateBytes: number
+  /** Takes also what applications log only because a live tail asks for it. */
+  readonly onDemand?: boolean | undefined
 }
 
 export interface StdoutSinkConfig {
   readonly type: 'stdout'
   readonly topics: readonly string[]
+  readonly onDemand?: boolean | undefined
 }
 
 /** What is received waits here until every sink has it. */
@@ -222,10 +225,11 @@ const schema = z.strictObject({
             type: z.literal('file'),
             topics: patterns.optional(),
             path: logTemplate.optional(),
+            onDemand: z.boolean().optional(),
             rotate: z.strictObject({ size: rotateSize.optional(), every: z.literal('day').optional() }).optional(),
           })
           .superRefine(checkDaily),
-        z.strictObject({ type: z.literal('stdout'), topics: patterns.optional() }),
+        z.strictObject({ type: z.literal('stdout'), topics: patterns.optional(), onDemand: z.boolean().optional() }),
       ]),
     )
     .optional(),
@@ -338,10 +342,11 @@ function sinksOf(contents: FileContents, dir: string): Record<string, SinkConfig
   const sinks: Record<string, SinkConfig> = {}
   for (const [name, sink] of Object.entries(given)) {
     const topics = sink.topics ?? defaultSinkTopics
+    const { onDemand } = sink
     sinks[name] =
       sink.type === 'file'
-        ? { type: 'file', topics, path: sink.path ?? path, rotateBytes: sink.rotate?.size ?? rotateBytesDefault }
-        : { type: 'stdout', topics }
+        ? { type: 'file', topics, path: sink.path ?? path, rotateBytes: sink.rotate?.size ?? rotateBytesDefault, onDemand }
+        : { type: 'stdout', topics, onDemand }
   }
   return sinks
 }

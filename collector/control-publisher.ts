@@ -3,11 +3,21 @@
  * own origin, so ZeroMQ's filter makes every message go to one.
  */
 import { type Context, XPublisher } from 'zeromq'
-import { type Beacon, beaconTopic, byeSuffix, type ControlMessage, encodeBeacon, encodeControl } from '../wire/control.ts'
+import { bindSocket } from '../wire/bind.ts'
+import {
+  type Beacon,
+  beaconTopic,
+  byeSuffix,
+  type ControlMessage,
+  type DemandNotice,
+  demandTopic,
+  encodeBeacon,
+  encodeControl,
+  encodeDemand,
+} from '../wire/control.ts'
 import type { Endpoint } from '../wire/endpoint.ts'
 import { controlBytesMax, controlRangesMax, lastWordsMs } from '../wire/limits.ts'
 import { openSocket } from '../wire/socket.ts'
-import { bindSocket } from './bind.ts'
 import type { Ask, OriginBook, TopicBook } from './ledger.ts'
 
 export class ControlPublisher {
@@ -56,6 +66,11 @@ export class ControlPublisher {
 
   beacon(beacon: Omit<Beacon, 'run'>): void {
     this.#socket.send([beaconTopic, encodeBeacon({ run: this.#run, ...beacon })]).catch(() => undefined)
+  }
+
+  /** Renews what live tails ask of the applications. */
+  demand(asks: DemandNotice['asks']): void {
+    this.#socket.send([demandTopic, encodeDemand({ run: this.#run, asks })]).catch(() => undefined)
   }
 
   #send(topic: string, message: ControlMessage): void {

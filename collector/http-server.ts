@@ -1,9 +1,9 @@
 /** `GET /healthz`, `/status.json`, `/metrics` and `/windows.json`, for people and for machines. Read-only; no other method, no other origin. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { inUse } from '../wire/bind.ts'
 import { isLoopbackHost } from '../wire/endpoint.ts'
 import { SpillwayError } from '../wire/spillway-error.ts'
-import { inUse } from './bind.ts'
 import type { MetricFamily } from './exposition/metric-family.ts'
 import { negotiated } from './exposition/negotiate.ts'
 import type { WindowsStatus } from './rollup/window-summary.ts'

@@ -5,12 +5,12 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Context, XSubscriber } from 'zeromq'
+import { bindSocket } from '../wire/bind.ts'
 import type { Endpoint } from '../wire/endpoint.ts'
 import { type DecodedFrame, decodeFrame, type FrameFault, frameKinds } from '../wire/frame.ts'
 import { crowdedPauseMs, frameBytesMax, ingestHighWaterMarkFrames } from '../wire/limits.ts'
 import { openSocket } from '../wire/socket.ts'
 import { parseTopic, type Topic } from '../wire/topic.ts'
-import { bindSocket } from './bind.ts'
 
 /** Frames that were refused, by what was wrong with them. */
 export type IngestFault = FrameFault | 'parts' | 'topic' | 'manifest' | 'points' | 'failed'
@@ -44,6 +44,7 @@ export class Ingest {
     this.endpoint = endpoint
     this.#events = events
     this.#socket = openSocket(context, XSubscriber, {
+      sendTimeout: 0,
       sendHighWaterMark: 0,
       receiveHighWaterMark: ingestHighWaterMarkFrames,
       maxMessageSize: messageBytesMax,
@@ -52,9 +53,24 @@ export class Ingest {
 
   /** Subscribes first, then binds, so that every agent sees all of it at once. */
   async open(prefixes: readonly string[]): Promise<void> {
-    for (const prefix of prefixes) await this.#socket.send(Buffer.concat([Buffer.of(1), Buffer.from(prefix, 'latin1')]))
+    for (const prefix of prefixes) this.subscribe(prefix)
     this.endpoint = await bindSocket(this.#socket, this.endpoint, 'data')
     this.#loop = this.#readFrames()
+  }
+
+  /** Asks every agent, those to come included, for what begins with a prefix. Safe at any time. */
+  subscribe(prefix: string): void {
+    this.#say(1, prefix)
+  }
+
+  unsubscribe(prefix: string): void {
+    this.#say(0, prefix)
+  }
+
+  #say(what: 0 | 1, prefix: string): void {
+    if (this.#socket.closed) return
+    // Refused only by a socket that has been closed meanwhile.
+    this.#socket.send(Buffer.concat([Buffer.of(what), Buffer.from(prefix, 'latin1')])).catch(() => undefined)
   }
 
   async #readFrames(): Promise<void> {

@@ -24,7 +24,7 @@ import { recordTypes } from './spool/spool-record.ts'
 
 export type IntakeSpool = Pick<Spool, 'end' | 'durable' | 'pendingBytes' | 'isFailing' | 'needsRoll' | 'roll' | 'append' | 'sync'>
 export type IntakeRunner = Pick<SinkRunner, 'offer' | 'canTakeUnspooled'> & {
-  readonly sink: { readonly patterns: { matches(topic: string): boolean } }
+  readonly sink: { readonly patterns: { matches(topic: string): boolean }; readonly takesOnDemand?: boolean | undefined }
 }
 
 export interface IntakePorts {
@@ -62,6 +62,8 @@ export interface FreshPart {
   readonly frame: Buffer | undefined
   /** Unix ms. */
   readonly receivedAtMs: number
+  /** False for what only a live tail asked the applications to send. */
+  readonly isForSinks: boolean
 }
 
 /** Records that came, and what becomes of them. */
@@ -98,27 +100,40 @@ export class Intake {
       return []
     }
     this.#rollIfDue()
-    const receipt = this.#ports.ledger.receive(frame.origin, topic, frame, this.#ports.nowMs())
+    const isKept = !frame.onDemand || this.#takersOf(topic, frame.onDemand).length > 0
+    const receipt = this.#ports.ledger.receive(frame.origin, topic, { ...frame, onDemand: !isKept }, this.#ports.nowMs())
     this.uncommittedBytes += parts.frame.length
-    const fresh = receipt?.book.isWanted ? receipt.fresh.map((range) => this.#keep(receipt.book, frame, range, parts)) : []
+    const fresh = receipt?.fresh.map((range) => this.#takePart(receipt.book, frame, range, parts)) ?? []
     this.#tellLosses()
     return fresh
   }
 
-  #keep(book: TopicBook, frame: DecodedFrame, range: Range, parts: Parts): FreshPart {
-    const { spool, runners } = this.#ports
+  #takePart(book: TopicBook, frame: DecodedFrame, range: Range, parts: Parts): FreshPart {
     const count = range.to - range.from
     const isWhole = count === frame.count
     const lines = isWhole ? frame.body : slicedBody(frame, range.from - frame.seq, count)
-    const receivedAtMs = this.#ports.wallClockMs()
-    const part = { range, lines, frame: isWhole ? parts.frame : encodedPart(frame, range, lines), receivedAtMs }
-    // What only a live tail made the application log is not kept; see TopicBook.onDemand for how it is booked.
-    const taking = frame.onDemand ? [] : this.#takersOf(book.topic)
+    const part = {
+      range,
+      lines,
+      frame: isWhole ? parts.frame : encodedPart(frame, range, lines),
+      receivedAtMs: this.#ports.wallClockMs(),
+      isForSinks: book.isWanted,
+    }
+    if (book.isWanted) this.#keep(book, frame, part, parts)
+    return part
+  }
+
+  #keep(book: TopicBook, frame: DecodedFrame, part: FreshPart, parts: Parts): void {
+    const { spool, runners } = this.#ports
+    const { range, lines, receivedAtMs } = part
+    const count = range.to - range.from
+    const isWhole = part.frame === parts.frame
+    const taking = this.#takersOf(book.topic, frame.onDemand)
     if (taking.length === 0) {
       const { origin, onDemand } = frame
       const numbers = { origin, topic: book.topic, from: range.from, count, onDemand, notDurable: false }
       spool.append(recordTypes.numbers, encodeNumbers(numbers))
-      return part
+      return
     }
     const place = part.frame && spool.append(recordTypes.frame, encodeKeptHead(receivedAtMs, parts.topic), part.frame)
     // One quiet file that cannot be written would hold a block for every line that waits for it.
@@ -145,11 +160,15 @@ export class Intake {
       if (sink !== undefined) sink.pending += count
       runners[i]?.offer(entry)
     }
-    return part
   }
 
-  /** Places of the sinks that want a topic. */
-  #takersOf(topic: Topic): readonly number[] {
+  /** Places of the sinks that want a topic. What only a live tail made the application log, few want. */
+  #takersOf(topic: Topic, isOnDemand: boolean): readonly number[] {
+    const takers = this.#allTakersOf(topic)
+    return isOnDemand ? takers.filter((i) => this.#ports.runners[i]?.sink.takesOnDemand) : takers
+  }
+
+  #allTakersOf(topic: Topic): readonly number[] {
     let takers = this.#takers.get(topic)
     if (takers !== undefined) return takers
     takers = [...this.#ports.runners.entries()].flatMap(([i, { sink }]) => (sink.patterns.matches(topic) ? [i] : []))

@@ -56,8 +56,8 @@ export interface TopicBook {
   /** Records came before the manifest that says where to begin. */
   isProvisional: boolean
   /**
-   * Records received that only a live tail made the application log. They are numbered like all others, so their holes
-   * are found and they are acknowledged; but no sink keeps them, so they are neither accepted nor delivered here. One
+   * Records received that only a live tail made the application log, and that no sink takes. They are numbered like all
+   * others, so their holes are found and they are acknowledged; but they are neither accepted nor delivered here. One
    * that never came cannot be told from others: it is accepted, and lost.
    */
   onDemand: number
@@ -224,7 +224,10 @@ export class Ledger {
       book.filteredAtOrigin = told.filtered
       book.shedAtOrigin = told.shed
       // Of a topic nobody here asked for nothing is missing.
-      if (!book.isWanted) continue
+      if (!book.isWanted) {
+        this.#settleUnwanted(book, told.resume)
+        continue
+      }
       if (book.isRestored) this.#settleRestored(book, told.resume, nowMs)
       if (book.isProvisional) {
         isNews = true
@@ -255,6 +258,14 @@ export class Ledger {
       this.#byes.add(originBook)
     }
     return isNews
+  }
+
+  /** Its records are for live tails only: whatever came is done with, and its origin need not hold it. */
+  #settleUnwanted(book: TopicBook, resume: number): void {
+    if (book.isProvisional) {
+      book.isProvisional = false
+      this.#dirty.add(book)
+    } else if (resume < book.kept) this.#acknowledgements.add(book)
   }
 
   /**

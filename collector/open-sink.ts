@@ -13,16 +13,16 @@ export function openSinks(
   const keeping: KeepingSink[] = []
   const passing: Sink[] = []
   for (const [name, config] of Object.entries(configs)) {
-    const { topics } = config
+    const { topics, onDemand: takesOnDemand } = config
     const patterns = compilePatterns(topics)
     switch (config.type) {
       case 'file': {
         const { rotateBytes } = config
-        keeping.push(new FileSink({ name, topics, patterns, path: new LogPath(config.path), rotateBytes, onTrouble }))
+        keeping.push(new FileSink({ name, topics, patterns, takesOnDemand, path: new LogPath(config.path), rotateBytes, onTrouble }))
         break
       }
       case 'stdout':
-        passing.push(new StdoutSink({ name, topics, patterns }, process.stdout))
+        passing.push(new StdoutSink({ name, topics, patterns, takesOnDemand }, process.stdout))
     }
   }
   return { keeping, passing }

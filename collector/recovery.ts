@@ -8,7 +8,7 @@ import type { Topic } from '../wire/topic.ts'
 import type { Ledger, TopicBook } from './ledger.ts'
 import { restoreGaveUpTo, restoreLedger, statedPending } from './ledger-state.ts'
 import type { LossReport } from './loss-report.ts'
-import type { KeepingSink } from './sinks/sink.ts'
+import { isFor, type KeepingSink } from './sinks/sink.ts'
 import type { Spool } from './spool/spool.ts'
 import { readHeardManifest, readKept, readLoss, readNumbers, readSinkPlace, readState, type SinkPlace } from './spool/spool-bodies.ts'
 import { recordTypes, type SpoolRecord } from './spool/spool-record.ts'
@@ -167,7 +167,8 @@ function replay(ledger: Ledger, record: SpoolRecord, nowMs: number): void {
   switch (record.type) {
     case recordTypes.frame: {
       const kept = readKept(record.body)
-      if (kept !== undefined) ledger.receive(kept.frame.origin, kept.topic, kept.frame, nowMs)
+      // What is kept, some sink takes, also of what was made on demand.
+      if (kept !== undefined) ledger.receive(kept.frame.origin, kept.topic, { ...kept.frame, onDemand: false }, nowMs)
       break
     }
     case recordTypes.numbers: {
@@ -203,7 +204,7 @@ async function countPending(spool: Spool, sinks: readonly KeepingSink[], positio
       const book = ledger.origins.get(kept.frame.origin)?.topics.get(kept.topic as Topic)
       for (const [i, sink] of sinks.entries()) {
         const numbers = book?.sinks[i]
-        if (numbers === undefined || record.position < (positions[i] ?? 0) || !sink.patterns.matches(kept.topic)) continue
+        if (numbers === undefined || record.position < (positions[i] ?? 0) || !isFor(sink, kept)) continue
         numbers.pending += kept.frame.count
       }
     }

@@ -12,7 +12,7 @@ import { sinkQueueBytesMax, sinkStalledMs, sinkSyncMaxMs } from '../wire/limits.
 import type { Topic } from '../wire/topic.ts'
 import { Depth } from './depth.ts'
 import type { SinkBook } from './ledger.ts'
-import type { Entry, KeepingSink } from './sinks/sink.ts'
+import { type Entry, isFor, type KeepingSink } from './sinks/sink.ts'
 import type { Block } from './spool/block.ts'
 import type { Spool } from './spool/spool.ts'
 import { type KeptFrame, readKept, type SinkPlace } from './spool/spool-bodies.ts'
@@ -337,7 +337,7 @@ export class SinkRunner {
 
   #keptOf(record: SpoolRecord): KeptFrame | undefined {
     const kept = record.type === recordTypes.frame ? readKept(record.body) : undefined
-    return kept !== undefined && this.sink.patterns.matches(kept.topic) ? kept : undefined
+    return kept !== undefined && isFor(this.sink, kept) ? kept : undefined
   }
 
   #done(entry: QueuedEntry): void {

@@ -1,6 +1,9 @@
 /** What `GET /status.json` answers: the books, per origin and topic. Every field is explained in docs/STATUS.md. */
-import { statusTopicsMax } from '../wire/limits.ts'
+import { readableTail } from '../wire/demand.ts'
+import type { Level } from '../wire/level.ts'
+import { statusAsksMax, statusTopicsMax } from '../wire/limits.ts'
 import type { LossReason } from '../wire/stream-ledger.ts'
+import { decodeToken } from '../wire/topic.ts'
 import { version } from '../wire/version.ts'
 import type { Ingest } from './ingest.ts'
 import { type Ledger, type OriginBook, type Repairs, type TopicBook, topicAsides, topicTotals } from './ledger.ts'
@@ -9,6 +12,7 @@ import type { RollUpCounts } from './rollup/roll-up.ts'
 import type { SinkRunner } from './sink-runner.ts'
 import type { Sink, SinkStatus } from './sinks/sink.ts'
 import type { Spool, SpoolStatus } from './spool/spool.ts'
+import type { TailSubscriptions } from './tail-subscriptions.ts'
 import type { UnknownTailBound } from './unknown-tail.ts'
 
 /**
@@ -84,6 +88,16 @@ export interface RollUpStatus extends Readonly<RollUpCounts> {
   readonly hidden: number
 }
 
+interface DemandStatus {
+  readonly level: Level
+  /** Null for every service. */
+  readonly service: string | null
+  /** Who asks, by the names they gave. */
+  readonly by: readonly string[]
+  /** Unix ms. */
+  readonly sinceMs: number
+}
+
 export interface CollectorStatus {
   readonly version: string
   readonly uptimeMs: number
@@ -103,6 +117,8 @@ export interface CollectorStatus {
     readonly notDurable: number
   }
   readonly repairs: RepairsStatus
+  /** What live tails ask applications to make now. */
+  readonly demand: readonly DemandStatus[]
   readonly ingest: {
     readonly frames: number
     readonly bytes: number
@@ -124,6 +140,7 @@ export function collectorStatus(
     readonly passing: readonly Sink[]
     readonly turnedAway: number
     readonly rollup: RollUpStatus
+    readonly tails: Pick<TailSubscriptions, 'asks'>
   },
   { uptimeMs, nowMs, timeMs }: { readonly uptimeMs: number; readonly nowMs: number; readonly timeMs: number },
 ): CollectorStatus {
@@ -149,6 +166,12 @@ export function collectorStatus(
     sinks,
     spool: { ...parts.spool.status(), pendingBytes: parts.spool.end - lowest, notDurable: totals.notDurable },
     repairs: parts.ledger.repairs(nowMs),
+    demand: parts.tails.asks.slice(0, statusAsksMax).map(({ level, service, by, sinceMs }) => ({
+      level,
+      service: service === undefined ? null : decodeToken(service),
+      by: by.slice(0, statusAsksMax).map(readableTail),
+      sinceMs: Math.round(timeMs - (nowMs - sinceMs)),
+    })),
     ingest: {
       frames: parts.ingest.frames,
       bytes: parts.ingest.bytes,

@@ -3,19 +3,21 @@
  * A tail that does not keep up misses frames and counts them by their numbers; nobody else notices.
  */
 import { type Context, XPublisher } from 'zeromq'
+import { bindSocket } from '../wire/bind.ts'
 import type { Endpoint } from '../wire/endpoint.ts'
-import { controlBytesMax, lastWordsMs, tailHighWaterMarkFrames, tailPrefixesMax } from '../wire/limits.ts'
+import { controlBytesMax, lastWordsMs, tailHighWaterMarkFrames } from '../wire/limits.ts'
 import { openSocket } from '../wire/socket.ts'
-import { bindSocket } from './bind.ts'
+import type { TailSubscriptions } from './tail-subscriptions.ts'
 
 export class TailPublisher {
   endpoint: Endpoint
   readonly #socket: XPublisher
-  readonly #prefixes = new Set<string>()
+  readonly #subscriptions: TailSubscriptions
   #loop: Promise<void> | undefined
 
-  constructor(context: Context, endpoint: Endpoint) {
+  constructor(context: Context, endpoint: Endpoint, subscriptions: TailSubscriptions) {
     this.endpoint = endpoint
+    this.#subscriptions = subscriptions
     this.#socket = openSocket(context, XPublisher, {
       sendTimeout: 0,
       sendHighWaterMark: tailHighWaterMarkFrames,
@@ -31,13 +33,8 @@ export class TailPublisher {
 
   /** Passes a frame on if a tail asks for its topic. */
   publish(topic: string, topicBytes: Buffer, frame: Buffer): void {
-    if (!this.isAskedFor(topic)) return
+    if (!this.#subscriptions.isAskedFor(topic)) return
     this.#socket.send([topicBytes, frame]).catch(() => undefined)
-  }
-
-  isAskedFor(topic: string): boolean {
-    for (const prefix of this.#prefixes) if (topic.startsWith(prefix)) return true
-    return false
   }
 
   async #readSubscriptions(): Promise<void> {
@@ -50,8 +47,8 @@ export class TailPublisher {
       }
       if (message === undefined || message.length === 0) continue
       const prefix = message.toString('latin1', 1)
-      if (message[0] === 0) this.#prefixes.delete(prefix)
-      else if (message[0] === 1 && this.#prefixes.size < tailPrefixesMax) this.#prefixes.add(prefix)
+      if (message[0] === 1) this.#subscriptions.subscribed(prefix, performance.now())
+      else if (message[0] === 0) this.#subscriptions.unsubscribed(prefix, performance.now())
     }
   }
 

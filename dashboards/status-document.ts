@@ -72,6 +72,13 @@ export interface StatusLoss {
   readonly lastAtMs: number
 }
 
+interface StatusDemand {
+  readonly level: string
+  readonly service: string | null
+  readonly by: readonly string[]
+  readonly sinceMs: number
+}
+
 export interface StatusDocument {
   readonly version: string
   readonly uptimeMs: number
@@ -85,6 +92,7 @@ export interface StatusDocument {
   readonly repairs?:
     | { readonly requests: number; readonly recordsAsked: number; readonly recordsRepaired: number; readonly isBreakerOpen: boolean }
     | undefined
+  readonly demand: readonly StatusDemand[]
   readonly ingest: {
     readonly frames: number
     readonly bytes: number
@@ -160,6 +168,7 @@ const loss = z.object({
   firstAtMs: milliseconds,
   lastAtMs: milliseconds,
 })
+const demand = z.object({ level: z.string(), service: z.string().nullable(), by: z.array(z.string()), sinceMs: milliseconds })
 const schema: z.ZodType<StatusDocument> = z.object({
   version: z.string(),
   uptimeMs: milliseconds,
@@ -171,6 +180,7 @@ const schema: z.ZodType<StatusDocument> = z.object({
   sinks: z.record(z.string(), sink),
   spool: spool.nullish(),
   repairs: z.object({ requests: count, recordsAsked: count, recordsRepaired: count, isBreakerOpen: z.boolean() }).optional(),
+  demand: z.array(demand).default([]),
   ingest: z.object({ frames: count, bytes: count, refused: counts, turnedAway: count }),
 })
 

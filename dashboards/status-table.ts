@@ -22,6 +22,7 @@ export interface StatusTableOptions {
 export const topicRowsMax = 200
 export const originRowsMax = 100
 const sinkRowsMax = 50
+const demandRowsMax = 20
 /** Reasons, faults and other named counts in one paragraph. */
 const itemsMax = 12
 const gap = '  '
@@ -47,6 +48,7 @@ export function statusTable(status: StatusDocument, options: StatusTableOptions)
     ...sinkLines(status, options.width),
     ...spoolLines(status.spool ?? undefined, options.width),
     ...intakeLines(status, options.width),
+    ...demandLines(status, options.width),
     '',
     ...verdict(status, options),
   ]
@@ -398,6 +400,17 @@ function intakeLines({ repairs, ingest }: StatusDocument, width: number): string
         )
       : []),
   ]
+}
+
+/** What applications log only because somebody looks. */
+function demandLines({ demand, timeMs }: StatusDocument, width: number): string[] {
+  const lines = demand.slice(0, demandRowsMax).flatMap(({ level, service, by, sinceMs }) => {
+    const names = by.slice(0, itemsMax).map((name) => named(name, 60))
+    const what = `${named(level, 10)} of ${service === null ? 'every service' : named(service, 60)}`
+    return paragraph('on demand', `${what}, since ${clock(sinceMs, timeMs)}, for ${names.join(', ') || 'somebody without a name'}`, width)
+  })
+  const more = demand.length - demandRowsMax
+  return more > 0 ? [...lines, ...paragraph('on demand', `and ${formatCount(more)} more`, width)] : lines
 }
 
 /** The last line is the answer to the question most people have. */

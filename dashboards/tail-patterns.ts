@@ -1,5 +1,5 @@
 /** What a live tail asks for, from patterns and from `--level` and `--service`: narrowed before it is sent, so that ZeroMQ filters at the source. */
-import { levels, rankOfName } from '../wire/level.ts'
+import { infoRank, levels, rankOfName } from '../wire/level.ts'
 import { SpillwayError } from '../wire/spillway-error.ts'
 import { encodeToken } from '../wire/topic.ts'
 
@@ -24,6 +24,31 @@ export function tailPatterns(filter: TailFilter): string[] {
     'SPW_OPTION_INVALID',
     `nothing can match ${wanted.join(' ')} with --level ${filter.level ?? 'trace'} and --service ${filter.service ?? '(any)'}`,
   )
+}
+
+/**
+ * What a tail asks applications to make although they have it switched off: only what is named. `log.>` and a `*` for
+ * the level are for whatever there is; trace or debug, written out in a pattern or given as `--level`, are a wish.
+ *
+ * @returns Prefixes such as `ask.debug.checkout.`; for a pattern that names no service, of all of them.
+ */
+export function tailAsks(filter: TailFilter): string[] {
+  const rank = filter.level === undefined ? undefined : rankOfName(filter.level)
+  const asks = tailPatterns(filter).flatMap((pattern) => {
+    const [kind, level = '', service = '>'] = pattern.split('.')
+    const place = rankOfName(level)
+    // What is warn or worse is never switched off by those who want to be told.
+    if (kind !== 'log' || place === undefined || place > infoRank) return []
+    return [{ level, place, prefix: `ask.${level}.${/^[*>]$/.test(service) ? '' : `${service}.`}` }]
+  })
+  const isNamed = rank === undefined ? namesLevel(filter.patterns) : () => rank < infoRank
+  return [...new Set(asks.filter(({ level }) => isNamed(level)).map(({ prefix }) => prefix))]
+}
+
+/** Whether trace or debug stand in a pattern themselves. */
+function namesLevel(patterns: readonly string[]): (level: string) => boolean {
+  const named = new Set(patterns.map((pattern) => pattern.split('.')[1]))
+  return (level) => level !== levels[infoRank] && named.has(level)
 }
 
 function narrow(pattern: string, wantedLevels: readonly string[], service: string | undefined): string[] {

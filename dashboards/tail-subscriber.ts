@@ -4,9 +4,10 @@
  */
 import { hostname } from 'node:os'
 import { type Context, XSubscriber } from 'zeromq'
+import { demandPrefixes } from '../wire/demand.ts'
 import type { Endpoint } from '../wire/endpoint.ts'
 import { type DecodedFrame, decodeFrame, frameKinds, sliceLines } from '../wire/frame.ts'
-import { frameBytesMax, originsMax } from '../wire/limits.ts'
+import { demandRenewMs, frameBytesMax, originsMax } from '../wire/limits.ts'
 import { readManifest } from '../wire/manifest.ts'
 import { type CompiledPatterns, compilePatterns } from '../wire/pattern.ts'
 import { allowAddress, openSocket, privateContext } from '../wire/socket.ts'
@@ -31,14 +32,19 @@ export class TailSubscriber {
   readonly #patterns: CompiledPatterns
   readonly #events: TailEvents
   readonly #ledgers = new Map<string, StreamLedger>()
+  readonly #asks: readonly string[]
   #timer: NodeJS.Timeout | undefined
+  #renewTimer: NodeJS.Timeout | undefined
   #loops: Promise<void>[] = []
 
-  constructor(patterns: readonly string[], events: TailEvents) {
+  /** @param asks - What applications are asked to make, as `ask.<level>.<service>.`, for as long as this is open. */
+  constructor(patterns: readonly string[], events: TailEvents, asks: readonly string[] = []) {
+    this.#asks = asks
     this.#patterns = compilePatterns(patterns)
     this.#events = events
     this.#context = privateContext()
     this.#socket = openSocket(this.#context, XSubscriber, {
+      sendTimeout: 0,
       sendHighWaterMark: 0,
       receiveHighWaterMark: queueFrames,
       maxMessageSize: frameBytesMax + 1_024,
@@ -46,15 +52,28 @@ export class TailSubscriber {
   }
 
   async open(endpoint: Endpoint): Promise<void> {
-    const me = `sys.tail.${encodeToken(hostname())}~${process.pid}.`
+    const { steady, here } = demandPrefixes(`${encodeToken(hostname())}~${process.pid}`, this.#asks)
     // Manifests show loss at the end of a burst, which no later frame would show.
-    for (const prefix of [...this.#patterns.prefixes, 'sys.', me]) {
-      await this.#socket.send(Buffer.concat([Buffer.of(1), Buffer.from(prefix, 'latin1')]))
-    }
+    for (const prefix of [...this.#patterns.prefixes, 'sys.', ...steady]) this.#say(1, prefix)
+    if (this.#asks.length > 0) this.#renew(here)
     this.#loops = [this.#readFrames(), this.#watchConnection()]
     allowAddress(this.#socket, endpoint)
     this.#socket.connect(endpoint)
     this.#timer = setInterval(() => this.#countMissed(), tickMs)
+  }
+
+  /** The sign of life that what is asked depends on: a process that is stopped, or cut off, asks for nothing. */
+  #renew(here: string): void {
+    this.#say(1, here)
+    this.#renewTimer = setInterval(() => {
+      this.#say(0, here)
+      this.#say(1, here)
+    }, demandRenewMs)
+  }
+
+  #say(what: 0 | 1, prefix: string): void {
+    // Refused only by a socket that has been closed meanwhile.
+    this.#socket.send(Buffer.concat([Buffer.of(what), Buffer.from(prefix, 'latin1')])).catch(() => undefined)
   }
 
   async #readFrames(): Promise<void> {
@@ -138,6 +157,7 @@ export class TailSubscriber {
 
   async close(): Promise<void> {
     clearInterval(this.#timer)
+    clearInterval(this.#renewTimer)
     this.#socket.close()
     await Promise.all(this.#loops)
   }

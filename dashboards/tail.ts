@@ -4,8 +4,8 @@ import type { Writable } from 'node:stream'
 import { defaultTailEndpoint, type Endpoint, parseEndpoint } from '../wire/endpoint.ts'
 import { formatCount } from '../wire/quantity.ts'
 import { formatLine } from './line-format.ts'
-import { tailPatterns } from './tail-patterns.ts'
-import { TailSubscriber } from './tail-subscriber.ts'
+import { tailAsks, tailPatterns } from './tail-patterns.ts'
+import { type TailEvents, TailSubscriber } from './tail-subscriber.ts'
 import { visibleText } from './visible-text.ts'
 
 export interface TailOptions {
@@ -47,7 +47,7 @@ export class Tail {
     this.#out = out
     this.#words = words
     this.#endpoint = options.connect === undefined ? defaultTailEndpoint : parseEndpoint(options.connect, '--connect')
-    this.#subscriber = new TailSubscriber(tailPatterns(options), {
+    const events: TailEvents = {
       lines: (parts, frame, lines, count) => {
         const { kind, service } = parts
         if (kind === 'log') this.#show({ service, level: parts.level, name: parts.name, timeMs: frame.time }, lines, count)
@@ -56,7 +56,8 @@ export class Tail {
       },
       missed: (count) => this.#say(`… ${formatCount(count)} records missed here`),
       connection: (state) => this.#connection(state),
-    })
+    }
+    this.#subscriber = new TailSubscriber(tailPatterns(options), events, tailAsks(options))
   }
 
   async run(signal: AbortSignal): Promise<void> {

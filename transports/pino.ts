@@ -28,9 +28,9 @@ export function destination(options: AgentOptions = {}): LogDestination {
 
 /** pino's transport target. pino's own keys among the options are left alone. */
 export default function transport(options: AgentOptions & Record<string, unknown> = {}): Writable {
-  const { service, collector, control, ringBytes, fallback } = options
+  const { service, collector, control, ringBytes, fallback, bind, insecure } = options
   // This is pino's worker thread: what it could measure of itself says nothing about the application.
-  const stream = destination({ service, collector, control, ringBytes, fallback, metrics: { runtime: false } })
+  const stream = destination({ service, collector, control, ringBytes, fallback, bind, insecure, metrics: { runtime: false } })
   return new Writable({
     decodeStrings: false,
     write(chunk: string | Buffer, _encoding, done) {

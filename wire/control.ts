@@ -1,13 +1,14 @@
 /**
  * What a collector tells an agent on the control channel: `[topic][MessagePack map]`, where the topic is the agent's
- * origin (only that agent subscribes to it), the origin followed by `.bye` (the answer to a final manifest), or
- * `beacon.` (to all: this collector lives).
+ * origin (only that agent subscribes to it), the origin followed by `.bye` (the answer to a final manifest), `beacon.`
+ * (to all: this collector lives), or `demand.` (to all, while somebody asks: this is asked, and by whom).
  */
 import { controlBytesMax, controlElementsMax, controlRangesMax, holeRecordsMax, wireVersion } from './limits.ts'
 import { asCount, asMap, decodeValue, encodeValue, type WireValue } from './msgpack.ts'
 import { isTopic, type Topic } from './topic.ts'
 
 export const beaconTopic = 'beacon.'
+export const demandTopic = 'demand.'
 export const byeSuffix = '.bye'
 
 /** Everything below `upTo` is kept by the collector: the agent may forget it. */
@@ -104,6 +105,39 @@ export function readBeacon(bytes: Buffer): Beacon | undefined {
       const [service, host, pid, state] = [who?.['service'], who?.['host'], asCount(who?.['pid']), who?.['state']]
       if (typeof service !== 'string' || typeof host !== 'string' || pid === undefined || typeof state !== 'string') return []
       return [{ service, host, pid, state }]
+    }),
+  }
+}
+
+/** Who asks for what; said again every `demandRenewMs` while anybody asks. */
+export interface DemandNotice {
+  readonly run: string
+  readonly asks: readonly { readonly prefix: string; readonly by: readonly string[] }[]
+}
+
+const namesPerAskMax = 8
+
+/** Names at most as many asks as fit. What is asked is in the subscriptions; this says that it still is, and by whom. */
+export function encodeDemand(notice: DemandNotice): Buffer {
+  const { run, asks } = notice
+  const bytes = encodeValue({ v: wireVersion, run, asks: asks.map(({ prefix, by }) => [prefix, by.slice(0, namesPerAskMax)]) })
+  if (bytes.length <= controlBytesMax || asks.length === 0) return bytes
+  return encodeDemand({ run, asks: asks.slice(0, asks.length >>> 1) })
+}
+
+/** Reads a notice of demand; undefined when it is not one of this version. What it cannot read of it is left out. Never throws. */
+export function readDemand(bytes: Buffer): DemandNotice | undefined {
+  if (bytes.length > controlBytesMax) return undefined
+  const decoded = decodeValue(bytes)
+  const map = decoded.ok ? asMap(decoded.value) : undefined
+  const run = map?.['run']
+  if (map?.['v'] !== wireVersion || typeof run !== 'string' || !Array.isArray(map['asks'])) return undefined
+  return {
+    run,
+    asks: map['asks'].flatMap((value) => {
+      const [prefix, by] = Array.isArray(value) ? value : []
+      if (typeof prefix !== 'string' || !Array.isArray(by)) return []
+      return [{ prefix, by: by.filter((name) => typeof name === 'string').slice(0, namesPerAskMax) }]
     }),
   }
 }

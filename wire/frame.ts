@@ -74,7 +74,8 @@ export const linesHeadBytesMax: number = 1 + 1 + 1 + originLength + 9 + 9 + 9 + 
 /**
  * Makes a frame of lines that stand in `memory` already: writes the head directly in front of them.
  *
- * @param body - Where the lines stand; `from` is at least {@link linesHeadBytesMax}.
+ * @param body - Where the lines stand; `from` is at least {@link linesHeadBytesMax}. Of a frame made on demand,
+ *   {@link onDemandTailBytes} more bytes of memory follow `to`.
  * @returns A view into `memory`, which belongs to the frame from now on.
  * @throws {@link SpillwayError} `SPW_FRAME_INVALID` when the frame would be over its bounds.
  */
@@ -82,7 +83,8 @@ export function finishLines(head: FrameHead, memory: Buffer, body: { readonly fr
   const bodyBytes = body.to - body.from
   const bodyHeadBytes = binHeadBytes(bodyBytes)
   const headBytes = checkedHeadBytes(head, bodyHeadBytes + bodyBytes) + bodyHeadBytes
-  const frame = memory.subarray(body.from - headBytes, body.to)
+  const frame = memory.subarray(body.from - headBytes, body.to + (head.onDemand ? onDemandTailBytes : 0))
+  if (head.onDemand) frame.set(onDemandExt, frame.length - onDemandTailBytes)
   writeHead(frame, head, headBytes - bodyHeadBytes)
   writeBinHead(frame, headBytes - bodyHeadBytes, bodyBytes)
   return frame
@@ -100,6 +102,9 @@ function startFrame(head: FrameHead, bodyBytes: number, bodyHeadBytes: number): 
 
 /** `{ d: 1 }` */
 const onDemandExt = [0x81, 0xa1, 0x64, 0x01]
+
+/** Bytes behind the lines of a frame that was made on demand. */
+export const onDemandTailBytes = 4
 
 /** Bytes from the array's head to the kind; checks the whole frame's bound. */
 function checkedHeadBytes(head: FrameHead, bodyBytes: number): number {

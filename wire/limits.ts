@@ -124,6 +124,9 @@ export const finishedShownMs = 300_000
 /** Topics listed in one status: about 5 MiB of text, made at one go beside the intake. */
 export const statusTopicsMax = 20_000
 
+/** Asks of live tails in one status, and names to each: more is a flood, and nobody reads it. */
+export const statusAsksMax = 100
+
 /** Entries of the loss report: 1,024 are 200 KiB of a status. Older ones are folded together by reason. */
 export const lossEntriesMax = 1_024
 
@@ -150,6 +153,27 @@ export const noticeEveryMs = 30_000
 
 /** Names of loggers remembered per destination; a program with one child logger per request would grow it for ever. */
 export const loggerNamesMax = 1_000
+
+/**
+ * Loggers with a level of their own that are remembered so that debug can be switched on in them. A program that makes one
+ * for each request has that many, of about a kilobyte, until its next full collection of garbage: they outlive the small ones.
+ */
+export const loggersMax = 4_000
+/** Of them, those whose methods are decided anew in one turn: at one to two microseconds each, under two milliseconds. */
+export const loggersPerTurn = 1_000
+
+/** What a live tail may ask of an application unless it says otherwise: records a second, and minutes at one go. */
+export const onDemandRateMax = 10_000
+export const onDemandMinutesMax = 60
+
+/** Between two lines on stderr about what is logged on demand: tails may come and go. */
+export const demandWordsEveryMs = 2_000
+
+/** Lines kept of one request until it is known how it ends, and of all of them together, unless told otherwise. */
+export const crossedKeepRecords = 200
+export const crossedKeepBytes = 2_097_152
+/** Requests whose lines are kept at one time. */
+export const crossedScopesMax = 10_000
 
 /** How far into a line its level is looked for when pino does not tell. pino writes it first. */
 export const levelScanChars = 512
@@ -207,11 +231,32 @@ export const openFilesMax = 128
 export const sinkWriteBytes = 524_288
 export const sinkFlushMs = 20
 
+/**
+ * The same in an application that tails connect to directly: with frames of 64 KiB, 4 MiB of the application's memory for
+ * tails that have stopped, however many: they share the frames.
+ */
+export const boundHighWaterMarkFrames = 64
+
+/** An address an application cannot bind is tried again after this: its last process may still be ending. */
+export const bindRetryMs = 2_000
+
 /** One live tail's queue in the collector, in frames. Beyond it that tail misses records and counts them. */
 export const tailHighWaterMarkFrames = 1_000
 
-/** Prefixes all tails together may subscribe to; every one is forwarded to every agent. */
+/** Prefixes of all tails together that are forwarded; each goes to every agent. */
 export const tailPrefixesMax = 1_000
+
+/** Subscriptions of all tails together that a publisher looks at. Beyond it, it hands frames to ZeroMQ, which knows who wants them. */
+export const tailSubscriptionsMax = 16_384
+
+/**
+ * A tail that asks for records gives a sign of life this often, and a collector tells its agents as often that somebody
+ * asks. After `demandLeaseMs` without one nobody does: with the ticks between, debug is off within two seconds.
+ */
+export const demandRenewMs = 250
+export const demandLeaseMs = 1_400
+/** The most that counts as silence between two looks: longer, it was the listener that was held up. */
+export const demandTickMaxMs = 200
 
 /** The collector's end drains for at most this long. */
 export const drainMaxMs = 5_000

@@ -49,7 +49,12 @@ export class ApplicationMetrics {
    *
    * @param points - What {@link read} made of all of the frame.
    */
-  take(topic: Topic, frame: DecodedFrame, { range, lines, receivedAtMs }: Omit<FreshPart, 'frame'>, points: PointsBody | undefined): void {
+  take(
+    topic: Topic,
+    frame: DecodedFrame,
+    { range, lines, receivedAtMs }: Pick<FreshPart, 'range' | 'lines' | 'receivedAtMs'>,
+    points: PointsBody | undefined,
+  ): void {
     const count = range.to - range.from
     if (frame.kind === frameKinds.lines) return this.#logs.take(topic, { lines, count, timeMs: frame.time, nowMs: receivedAtMs })
     const fresh = count === frame.count ? points : decodePoints(lines, count)

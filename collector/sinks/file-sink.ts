@@ -25,6 +25,7 @@ export interface FileSinkOptions {
   readonly name: string
   readonly topics: readonly string[]
   readonly patterns: CompiledPatterns
+  readonly takesOnDemand?: boolean | undefined
   readonly path: LogPath
   readonly rotateBytes: number
   /** Told once when writing begins to fail and once when all of it works again. */
@@ -47,6 +48,7 @@ interface Resume {
 export class FileSink implements KeepingSink {
   readonly name: string
   readonly patterns: CompiledPatterns
+  readonly takesOnDemand?: boolean | undefined
   events: KeepingSinkEvents = { done() {}, lost() {}, moved() {}, note: async () => true, oldest: () => 0 }
   readonly #options: FileSinkOptions
   readonly #files = new Map<string, LogFile>()
@@ -71,6 +73,7 @@ export class FileSink implements KeepingSink {
   constructor(options: FileSinkOptions) {
     this.name = options.name
     this.patterns = options.patterns
+    this.takesOnDemand = options.takesOnDemand
     this.#options = options
   }
 

@@ -39,6 +39,8 @@ export interface Entry {
 export interface Sink {
   readonly name: string
   readonly patterns: CompiledPatterns
+  /** Whether it takes also what an application logged only because a live tail asked for it. */
+  readonly takesOnDemand?: boolean | undefined
   /** Takes whole lines. Never waits. False when it has not taken them: it cannot now, or never will. */
   write(entry: Entry): boolean
   /** Opens its files anew, after somebody moved them. */
@@ -46,6 +48,14 @@ export interface Sink {
   status(): SinkStatus
   /** Tries once more to write what it holds, for at most `deadlineMs`, and closes. */
   close(deadlineMs: number): Promise<void>
+}
+
+/** Whether a sink takes a frame that is kept in the spool. */
+export function isFor(
+  sink: Pick<Sink, 'patterns' | 'takesOnDemand'>,
+  kept: { readonly topic: string; readonly frame: { readonly onDemand: boolean } },
+): boolean {
+  return sink.patterns.matches(kept.topic) && (sink.takesOnDemand || !kept.frame.onDemand)
 }
 
 export interface KeepingSinkEvents {

@@ -11,15 +11,17 @@ const lastWriteMs = 1_000
 export class StdoutSink implements Sink {
   readonly name: string
   readonly patterns: CompiledPatterns
+  readonly takesOnDemand?: boolean | undefined
   readonly #topics: readonly string[]
   readonly #out: Writable
   #written = 0
   #dropped = 0
   #error: string | undefined
 
-  constructor(options: { readonly name: string; readonly topics: readonly string[]; readonly patterns: CompiledPatterns }, out: Writable) {
+  constructor(options: Pick<StdoutSink, 'name' | 'patterns' | 'takesOnDemand'> & { readonly topics: readonly string[] }, out: Writable) {
     this.name = options.name
     this.patterns = options.patterns
+    this.takesOnDemand = options.takesOnDemand
     this.#topics = options.topics
     this.#out = out
     out.on('error', (error: Error) => {

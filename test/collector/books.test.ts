@@ -93,6 +93,7 @@ test('status.json has the documented shape, and nothing of it is missing', async
       notDurable: 0,
     },
     repairs: { requests: 0, recordsAsked: 0, recordsRepaired: 0, isBreakerOpen: false },
+    demand: [],
     ingest: expect.objectContaining({ frames: 2, bytes: expect.any(Number) as number, refused: {}, turnedAway: 0 }) as unknown,
   })
   expect(Math.abs(status.timeMs - Date.now())).toBeLessThan(60_000)

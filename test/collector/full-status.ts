@@ -42,6 +42,7 @@ export const fullStatus: CollectorStatus = {
     ...{ syncLastMs: 5, syncMaxMs: 20, damagedBytes: 7, error: 'ENOSPC', notDurable: 1 },
   },
   repairs: { requests: 1, recordsAsked: 2, recordsRepaired: 3, isBreakerOpen: true },
+  demand: [{ level: 'debug', service: 's', by: ['h (pid 4)'], sinceMs: 1_779_999_990_000 }],
   ingest: { frames: 10, bytes: 1_000, refused: { truncated: 2 }, turnedAway: 3 },
   rollup: {
     ...{ points: 1_000, late: 1, ahead: 2, overflow: 3, refused: 4, displaced: 5 },

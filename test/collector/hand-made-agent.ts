@@ -33,6 +33,8 @@ export class HandMadeAgent implements AsyncDisposable {
   readonly #control: Subscriber
   readonly #loops: Promise<void>[]
   readonly #prefixes: string[] = []
+  /** What the collector subscribes to now. */
+  readonly subscribed: Set<string> = new Set()
   #manifests = 0
 
   private constructor(context: Context, service: string, origin: string) {
@@ -119,7 +121,11 @@ export class HandMadeAgent implements AsyncDisposable {
   async #hearData(): Promise<void> {
     while (!this.#data.closed) {
       const [message] = await this.#data.receive().catch(() => [])
-      if (message?.[0] === 1) this.#prefixes.push(message.toString('latin1', 1))
+      const prefix = message?.toString('latin1', 1) ?? ''
+      if (message?.[0] === 1) {
+        this.#prefixes.push(prefix)
+        this.subscribed.add(prefix)
+      } else if (message?.[0] === 0) this.subscribed.delete(prefix)
     }
   }
 

@@ -43,6 +43,7 @@ test('answers what it has, and only to GET and HEAD', async () => {
     'sinks',
     'spool',
     'repairs',
+    'demand',
     'ingest',
     'rollup',
   ])

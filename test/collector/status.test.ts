@@ -28,7 +28,17 @@ test('lists a bounded number of topics, says how many it leaves out, and counts 
   await using dir = await tempDir()
   const spool = await Spool.open({ dir: dir.path, bytesMax: spoolBytesMaxMin, onTrouble: () => undefined })
   const status = collectorStatus(
-    { ledger, ingest, losses: new LossReport(), spool, runners: [], passing: [], turnedAway: 0, rollup: fullStatus.rollup },
+    {
+      ledger,
+      ingest,
+      losses: new LossReport(),
+      spool,
+      runners: [],
+      passing: [],
+      turnedAway: 0,
+      rollup: fullStatus.rollup,
+      tails: { asks: [] },
+    },
     { uptimeMs: 1, nowMs: 1, timeMs: 1 },
   )
   await ingest.close()

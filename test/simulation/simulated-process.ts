@@ -70,6 +70,10 @@ export class SimulatedProcess implements AgentRuntime {
     return { service, host: 'simulated', pid: 1, node: 'v0', version: '0' }
   }
 
+  tailSocket(): never {
+    throw new Error('applications that bind are not simulated')
+  }
+
   network(): {
     sockets(origin: string, endpoints: LinkEndpoints, hears: ConstructorParameters<typeof SimulatedSockets>[4]): SimulatedSockets
   } {

@@ -31,7 +31,7 @@ test('every socket is built by openSocket, which sets a keep-alive and a bound f
   expect(found(new RegExp(`new (?:${socketTypes})\\b`, 'g'))).toEqual([])
   expect(found(/new type\(/g).map(([file]) => file)).toEqual(['wire/socket.ts'])
   const calls = found(/openSocket\([^;]*?\)\n/g).flatMap(([file, matches]) => matches.map((call) => ({ file, call })))
-  // Two of the agent, and one for each of the collector's channels.
+  // Two of the agent's links, and one for each of the collector's channels.
   expect(calls.filter(({ file }) => file === 'agent/link-sockets.ts')).toHaveLength(2)
   expect(calls.filter(({ file }) => file.startsWith('collector/')).length).toBeGreaterThanOrEqual(3)
   for (const { file, call } of calls) expect(`${file}: ${call}`).toContain('maxMessageSize:')
@@ -61,16 +61,22 @@ test('in the agent no receive is ever pending: each comes after a look at `reada
   expect(found(/for await/g, inAgent)).toEqual([])
   expect(found(/\.events\b/g, inAgent)).toEqual([])
   // And were one to find nothing, it would not wait.
-  expect(found(/openSocket\([^;]*?receiveTimeout: 0[^;]*?\)\n/g, inAgent).flatMap(([, matches]) => matches)).toHaveLength(2)
+  expect(found(/openSocket\([^;]*?receiveTimeout: 0[^;]*?\)\n/g, inAgent).flatMap(([, matches]) => matches)).toHaveLength(3)
 })
 
-test('data goes out in one place, at once or not at all, to one peer that refuses instead of dropping', () => {
+test('data goes out in one place, at once or not at all, to one peer that refuses instead of dropping; to live tails in another', () => {
   expect(found(/\.send\(/g, inAgent).map(([file, matches]) => [file, matches.length])).toEqual([
+    ['agent/bound-publisher.ts', 1],
     ['agent/link-sockets.ts', 1],
     ['agent/link.ts', 1],
+    ['agent/tail-socket.ts', 1],
   ])
   const [, [data = ''] = []] = found(/openSocket\([^;]*?XPublisher[^;]*?\)\n/g, inAgent)[0] ?? []
   for (const option of ['sendTimeout: 0', 'noDrop: true', 'immediate: true', 'sendHighWaterMark:']) expect(data).toContain(option)
+  const [tails = ''] = new Map(found(/openSocket\([^;]*?XPublisher[^;]*?\)\n/g, inAgent)).get('agent/tail-socket.ts') ?? []
+  // With several tails a refusal would be that of the slowest.
+  for (const option of ['sendTimeout: 0', 'sendHighWaterMark:']) expect(tails).toContain(option)
+  expect(tails).not.toContain('noDrop')
 })
 
 test('every timer of the agent lets the process end, but for the one that flush and close wait with', () => {
@@ -99,7 +105,8 @@ test('every timer of the agent lets the process end, but for the one that flush 
 test('the agent asks its runtime for time, timers and randomness, so that it can be driven step by step', () => {
   // The wait at the process's end, printing in the last resort, and measuring the process are the runtime's own.
   const atTheEdge = ['agent/exit.ts', 'agent/metrics/process-metrics.ts', 'agent/print-lines.ts', 'agent/process-runtime.ts']
-  const driven = new Map([...inAgent].filter(([file]) => !atTheEdge.includes(file) && file !== 'agent/link-sockets.ts'))
+  const sockets = ['agent/link-sockets.ts', 'agent/tail-socket.ts']
+  const driven = new Map([...inAgent].filter(([file]) => !atTheEdge.includes(file) && !sockets.includes(file)))
   expect(driven.size).toBeGreaterThan(20)
   expect(
     found(
@@ -107,6 +114,6 @@ test('the agent asks its runtime for time, timers and randomness, so that it can
       driven,
     ),
   ).toEqual([])
-  expect(found(/from 'zeromq'/g, inAgent).map(([file]) => file)).toEqual(['agent/link-sockets.ts'])
+  expect(found(/from 'zeromq'/g, inAgent).map(([file]) => file)).toEqual(sockets)
   expect(found(/\bprocessRing\b/g, driven).map(([file]) => file)).toEqual(['agent/ring.ts', 'agent/shared.ts'])
 })
