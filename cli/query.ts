@@ -1,36 +1,30 @@
 /** `spillway query`: what is kept in files, searched, counted, followed. */
-import { once } from 'node:events'
-import { statSync } from 'node:fs'
-import { join } from 'node:path'
-import { requireConfig } from '../collector/config.ts'
-import { Follow } from '../collector/query/follow.ts'
+import type { Follow } from '../collector/query/follow.ts'
 import type { LineConditions, Match } from '../collector/query/line-query.ts'
-import { type QueryProgress, type QueryReport, runQuery } from '../collector/query/run-query.ts'
-import { fieldOf, Tally, type TallyRow } from '../collector/query/tally.ts'
+import { type QueryReport, runQuery } from '../collector/query/run-query.ts'
+import { fieldOf, type Tally, type TallyRow } from '../collector/query/tally.ts'
 import { formatLine } from '../dashboards/line-format.ts'
 import { type Cell, csvLine, histogramLines, localDay, tableLines } from '../dashboards/query-output.ts'
 import { visibleText } from '../dashboards/visible-text.ts'
-import { compileExpression, type Expression } from '../wire/expression/expression.ts'
-import { levels, rankOfName } from '../wire/level.ts'
-import { compilePatterns } from '../wire/pattern.ts'
-import { formatBytes, formatCount, parseDuration, requireDuration } from '../wire/quantity.ts'
-import { SpillwayError } from '../wire/spillway-error.ts'
-import { readConfigFile } from './collector.ts'
+import { formatCount, requireDuration } from '../wire/quantity.ts'
 import type { QueryFlags } from './flags.ts'
+import { PacedOutput } from './paced-output.ts'
+import { checkTogether, conditionsOf, fieldsOf, tallyOf, templatesOf } from './query-asked.ts'
+import { ProgressLine } from './query-progress.ts'
+import { garbageCollector } from './young-garbage.ts'
 
-const defaultTemplate = './spillway-data/logs/{service}/{date}.ndjson'
-const progressAfterMs = 1_000
-const progressEveryMs = { terminal: 200, file: 10_000 }
-/** Written at once; waiting lines are strings, and small writes are slow. */
-const writeChars = 65_536
 const csvFields = ['time', 'level', 'service', 'msg']
 const quantiles = { p50: 0.5, p95: 0.95, p99: 0.99 }
 const interruptedCode = 130
 
+/** Read between two collections of garbage: V8 would let more than a hundred MiB of what was decompressed lie. */
+const collectEveryBytes = 12_582_912
+
 export async function runQueryCommand(args: readonly string[], flags: QueryFlags): Promise<void> {
-  if (flags.sql !== undefined) return await (await import('./query-sql.ts')).runSql(flags.sql, templatesOf(flags), flags)
-  const command = new QueryCommand(args, flags)
-  await command.run()
+  const templates = await templatesOf(flags)
+  if (flags.sql !== undefined) return await (await import('./query-sql.ts')).runSql(flags.sql, templates, flags)
+  checkTogether(flags)
+  await new QueryCommand(await conditionsOf(args, flags), templates, flags).run()
 }
 
 class QueryCommand {
@@ -42,23 +36,28 @@ class QueryCommand {
   readonly #hasColour: boolean
   readonly #fields: readonly string[] | undefined
   readonly #stop = new AbortController()
-  readonly #out = new Output(process.stdout)
-  readonly #progress = new Progress()
+  readonly #out = new PacedOutput(process.stdout)
+  readonly #progress = new ProgressLine()
+  /** Only the number of lines is asked, so what an index says is enough. */
+  readonly #isCounting: boolean
+  #matched = 0
   #hasBeenInterrupted = false
   #shownDay = ''
+  readonly #collect = garbageCollector()
+  #collectedBytes = 0
   #left: number
 
-  constructor(args: readonly string[], flags: QueryFlags) {
+  constructor(conditions: LineConditions, templates: readonly string[], flags: QueryFlags) {
     this.#flags = flags
-    this.#conditions = conditionsOf(args, flags)
-    this.#templates = templatesOf(flags)
+    this.#conditions = conditions
+    this.#templates = templates
     this.#left = flags.limit ?? Number.POSITIVE_INFINITY
     const isTerminal = process.stdout.isTTY === true
     this.#isJson = flags.json === true || (flags.pretty !== true && flags.csv !== true && !isTerminal)
     this.#hasColour = isTerminal && process.stdout.hasColors()
     this.#fields = fieldsOf(flags)
     this.#tally = tallyOf(flags)
-    checkTogether(flags)
+    this.#isCounting = flags.count === true && this.#tally === undefined
   }
 
   async run(): Promise<void> {
@@ -71,13 +70,14 @@ class QueryCommand {
         this.#stop.abort()
       })
     }
-    if (this.#flags.csv && this.#tally === undefined && this.#flags.count !== true) this.#out.line(csvLine(this.#fields ?? csvFields))
+    if (this.#flags.csv === true && this.#tally === undefined && !this.#isCounting) this.#out.line(csvLine(this.#fields ?? csvFields))
     let hasFailed = false
     for (const template of this.#templates) {
       const report = await this.#query(template)
       hasFailed ||= report.unreadable.length > 0
     }
     if (this.#tally !== undefined && !this.#hasBeenInterrupted) this.#printTally(this.#tally)
+    if (this.#isCounting && !this.#hasBeenInterrupted) this.#printCount()
     this.#progress.clear()
     await this.#out.flush()
     if (hasFailed) process.exitCode = 1
@@ -92,22 +92,32 @@ class QueryCommand {
 
   async #query(template: string): Promise<QueryReport> {
     const { signal } = this.#stop
-    const isCounting =
-      this.#flags.count === true && this.#flags.by === undefined && this.#flags.every === undefined && this.#flags.stats === undefined
-    const follow = this.#flags.follow ? new Follow({ template, conditions: this.#conditions, signal }) : undefined
+    const follow = this.#flags.follow === true ? await this.#followed(template) : undefined
     try {
       const ends = await follow?.begin()
       const report = await runQuery(
-        { template, conditions: this.#conditions, isOrdered: this.#tally === undefined, isCounting, limit: this.#left, ends, signal },
+        {
+          template,
+          conditions: this.#conditions,
+          isOrdered: this.#tally === undefined && !this.#isCounting,
+          isCounting: this.#isCounting,
+          limit: this.#left,
+          ends,
+          signal,
+        },
         {
           use: (match) => this.#use(match),
           pace: (progress) => {
             this.#progress.show(progress)
+            if (progress.bytesRead - this.#collectedBytes >= collectEveryBytes) {
+              this.#collect()
+              this.#collectedBytes = progress.bytesRead
+            }
             return this.#out.pace()
           },
         },
       )
-      if (isCounting) this.#printCount(report)
+      this.#matched += report.matched
       this.#progress.clear()
       for (const text of troubleIn(report, this.#tally)) process.stderr.write(`spillway query: ${text}\n`)
       await this.#out.flush()
@@ -124,7 +134,13 @@ class QueryCommand {
     }
   }
 
+  async #followed(template: string): Promise<Follow> {
+    const { Follow } = await import('../collector/query/follow.ts')
+    return new Follow({ template, conditions: this.#conditions, signal: this.#stop.signal })
+  }
+
   #use(match: Match): void {
+    if (this.#isCounting) return
     if (this.#tally !== undefined) return this.#tally.add(match)
     if (this.#left <= 0) return
     this.#left -= 1
@@ -154,10 +170,10 @@ class QueryCommand {
     this.#shownDay = day
   }
 
-  #printCount({ matched }: QueryReport): void {
-    const count = Math.min(matched, this.#flags.limit ?? Number.POSITIVE_INFINITY)
+  #printCount(): void {
+    const count = Math.min(this.#matched, this.#flags.limit ?? Number.POSITIVE_INFINITY)
     if (this.#flags.csv) this.#out.line(`count\n${count}`)
-    else this.#out.line(this.#flags.json ? JSON.stringify({ count }) : String(count))
+    else this.#out.line(this.#flags.json === true ? JSON.stringify({ count }) : String(count))
   }
 
   #printTally(tally: Tally): void {
@@ -254,185 +270,4 @@ function troubleIn(report: QueryReport, tally: Tally | undefined): string[] {
     ),
     ...(report.isOrderExact ? [] : ['too many lines of the same time in too many files: their order is not exact']),
   ]
-}
-
-const patternShape = /^(?:(?:log|metric|sys|\*)(?:\.[A-Za-z0-9_~*>-]+)*\.?|>)$/
-
-function conditionsOf(args: readonly string[], flags: QueryFlags): LineConditions {
-  const patterns = args.filter((arg) => patternShape.test(arg))
-  const conditions = [
-    ...args.filter((arg) => !patternShape.test(arg)).map((text) => ({ text, name: 'condition' })),
-    ...(flags.where ?? []).map((text) => ({ text, name: '--where' })),
-  ]
-  const rankMin = flags.level === undefined ? undefined : rankOfName(flags.level)
-  if (flags.level !== undefined && rankMin === undefined)
-    throw new SpillwayError('SPW_OPTION_INVALID', `--level: expected one of ${levels.join(', ')}; got ${JSON.stringify(flags.level)}`)
-  const nowMs = Date.now()
-  const sinceMs = flags.since === undefined ? undefined : momentOf(flags.since, '--since', nowMs)
-  const untilMs = flags.until === undefined ? undefined : momentOf(flags.until, '--until', nowMs)
-  if (sinceMs !== undefined && untilMs !== undefined && sinceMs >= untilMs)
-    throw new SpillwayError(
-      'SPW_OPTION_INVALID',
-      `--until: expected a time after --since ${flags.since}, got ${JSON.stringify(flags.until)}`,
-    )
-  return {
-    sinceMs,
-    untilMs,
-    rankMin,
-    services: flags.service === undefined ? undefined : new Set(flags.service),
-    patterns: patterns.length === 0 ? undefined : compilePatterns(patterns),
-    texts: flags.grep ?? [],
-    where: whereOf(conditions),
-  }
-}
-
-/** Each is checked by itself, so that an error's column is one of what was typed. */
-function whereOf(conditions: readonly { readonly text: string; readonly name: string }[]): Expression | undefined {
-  const compiled = conditions.map(({ text, name }) => compileExpression(text, name))
-  if (compiled.length <= 1) return compiled[0]
-  return compileExpression(conditions.map(({ text }) => `(${text}\n)`).join(' && '), '--where')
-}
-
-const isoShape = /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d)?)?$/
-
-/** A duration before now, or an ISO time; a time without a zone is local. */
-function momentOf(text: string, flag: string, nowMs: number): number {
-  const agoMs = parseDuration(text)
-  if (agoMs !== undefined) return nowMs - agoMs
-  const atMs = isoShape.test(text) ? Date.parse(text.includes('T') ? text : `${text}T00:00`) : Number.NaN
-  if (!Number.isNaN(atMs)) return atMs
-  throw new SpillwayError(
-    'SPW_OPTION_INVALID',
-    `${flag}: expected a duration such as 10m, or a time such as 2026-05-31T18:00, got ${JSON.stringify(text.slice(0, 80))}`,
-  )
-}
-
-function templatesOf(flags: QueryFlags): string[] {
-  if (flags.dir !== undefined && flags.config !== undefined)
-    throw new SpillwayError('SPW_OPTION_INVALID', '--dir and -c each say where the files are; give one of them')
-  if (flags.config !== undefined) {
-    const { sinks } = requireConfig({ text: readConfigFile(flags.config), file: flags.config })
-    const templates = Object.values(sinks).flatMap((sink) => (sink.type === 'file' ? [sink.path] : []))
-    if (templates.length === 0)
-      throw new SpillwayError('SPW_OPTION_INVALID', `${flags.config}: has no sink of type file, so nothing is kept in files`)
-    return templates
-  }
-  if (flags.dir === undefined) return [defaultTemplate]
-  // The collector's own --dir, or a folder of files.
-  const logs = join(flags.dir, 'logs')
-  return [join(statSync(logs, { throwIfNoEntry: false })?.isDirectory() ? logs : flags.dir, '{service}/{date}.ndjson')]
-}
-
-function fieldsOf(flags: QueryFlags): readonly string[] | undefined {
-  if (flags.fields === undefined) return undefined
-  const fields = flags.fields.split(',').map((field) => field.trim())
-  if (fields.every((field) => field !== '')) return fields
-  throw new SpillwayError(
-    'SPW_OPTION_INVALID',
-    `--fields: expected names separated by commas, as in time,level,res.statusCode; got ${JSON.stringify(flags.fields.slice(0, 80))}`,
-  )
-}
-
-function tallyOf(flags: QueryFlags): Tally | undefined {
-  const { by, every, stats } = flags
-  if (by === undefined && every === undefined && stats === undefined) return flags.count ? new Tally({}) : undefined
-  const everyMs = every === undefined ? undefined : requireDuration(every, '--every')
-  if (everyMs !== undefined && everyMs < 1)
-    throw new SpillwayError('SPW_OPTION_INVALID', `--every: expected at least 1ms, got ${JSON.stringify(every)}`)
-  return new Tally({ by, everyMs, stats })
-}
-
-function checkTogether(flags: QueryFlags): void {
-  const given = (names: readonly (keyof QueryFlags)[]) =>
-    names.filter((name) => flags[name] !== undefined && flags[name] !== false).map((name) => `--${name}`)
-  const outputs = given(['json', 'pretty', 'csv'])
-  if (outputs.length > 1) throw new SpillwayError('SPW_OPTION_INVALID', `${outputs.join(' and ')}: give one of them`)
-  const counted = given(['count', 'by', 'every', 'stats'])
-  const ofLines = given(['follow', 'fields', 'until'])
-  if (flags.follow && ofLines.includes('--until'))
-    throw new SpillwayError('SPW_OPTION_INVALID', '--follow has no end, so it takes no --until')
-  const clash = given(['follow', 'fields'])[0]
-  if (counted[0] !== undefined && clash !== undefined)
-    throw new SpillwayError('SPW_OPTION_INVALID', `${clash} shows lines, ${counted[0]} counts them; give one of them`)
-}
-
-/** Standard output in large pieces, waiting for a slow reader. */
-class Output {
-  readonly #stream: NodeJS.WriteStream
-  #text = ''
-  #isFull = false
-  #hasEnded = false
-
-  constructor(stream: NodeJS.WriteStream) {
-    this.#stream = stream
-  }
-
-  onEnd(ended: () => void): void {
-    this.#stream.on('error', () => {
-      this.#hasEnded = true
-      ended()
-    })
-  }
-
-  line(text: string): void {
-    this.#text += `${text}\n`
-    if (this.#text.length >= writeChars) this.#write()
-  }
-
-  bytes(line: Buffer): void {
-    this.#write()
-    if (!this.#hasEnded) this.#isFull = !this.#stream.write(Buffer.concat([line, Buffer.from('\n')])) || this.#isFull
-  }
-
-  #write(): void {
-    if (this.#text !== '' && !this.#hasEnded) this.#isFull = !this.#stream.write(this.#text) || this.#isFull
-    this.#text = ''
-  }
-
-  /** What to wait for before more is made; undefined when there is room. */
-  pace(): Promise<void> | undefined {
-    if (!this.#isFull || this.#hasEnded) return undefined
-    return this.#drained()
-  }
-
-  async #drained(): Promise<void> {
-    const ended = new AbortController()
-    const stop = () => ended.abort()
-    this.#stream.once('error', stop).once('close', stop)
-    if (this.#stream.writableNeedDrain) await once(this.#stream, 'drain', { signal: ended.signal }).catch(() => undefined)
-    this.#stream.off('error', stop).off('close', stop)
-    this.#isFull = false
-  }
-
-  async flush(): Promise<void> {
-    this.#write()
-    await this.pace()
-  }
-}
-
-/** How far a search is, on standard error: on a terminal in place, else now and then. */
-class Progress {
-  readonly #startedMs = performance.now()
-  #shownMs = 0
-  #hasLine = false
-
-  show({ bytesDone, bytesTotal, matched }: QueryProgress): void {
-    const nowMs = performance.now()
-    const isTerminal = process.stderr.isTTY === true
-    if (
-      nowMs - this.#startedMs < progressAfterMs ||
-      (this.#shownMs > 0 && nowMs - this.#shownMs < progressEveryMs[isTerminal ? 'terminal' : 'file'])
-    )
-      return
-    this.#shownMs = nowMs
-    const share = bytesTotal === 0 ? 100 : Math.floor((100 * bytesDone) / bytesTotal)
-    const text = `spillway query: ${share} % of ${formatBytes(bytesTotal)} searched, ${formatCount(matched)} found`
-    process.stderr.write(isTerminal ? `\r\u001b[K${text}` : `${text}\n`)
-    this.#hasLine = isTerminal
-  }
-
-  clear(): void {
-    if (this.#hasLine) process.stderr.write('\r\u001b[K')
-    this.#hasLine = false
-  }
 }

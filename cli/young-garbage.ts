@@ -11,8 +11,19 @@ import { runInNewContext } from 'node:vm'
 
 /** A function that collects young garbage, or does nothing where V8 offers none. */
 export function youngGarbageCollector(): () => void {
+  const collect = collector()
+  return () => collect({ type: 'minor' })
+}
+
+/** The same for all garbage. With a small heap it takes some ten milliseconds. */
+export function garbageCollector(): () => void {
+  const collect = collector()
+  return () => collect()
+}
+
+function collector(): (options?: { readonly type: 'minor' }) => void {
   setFlagsFromString('--expose-gc')
   const collect: unknown = runInNewContext('typeof gc === "function" ? gc : undefined')
   if (typeof collect !== 'function') return () => undefined
-  return () => collect({ type: 'minor' })
+  return (options) => collect(options)
 }

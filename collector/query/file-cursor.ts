@@ -31,7 +31,7 @@ export class FileCursor {
   #file: LogFile | undefined
   /** Undefined when the whole file is read. */
   #wanted: readonly IndexBlock[] | undefined
-  #blocks: AsyncGenerator<() => number> | undefined
+  #blocks: AsyncGenerator<number> | undefined
   /** Wanted lines that were not taken yet, and the latest time up to each. */
   #queue: { readonly match: Match; readonly keyMs: number }[] = []
   #taken = 0
@@ -94,15 +94,17 @@ export class FileCursor {
     this.#blocks ??= this.#read(this.#file, use ?? ((match) => this.#keep(match)))
     const next = await this.#blocks.next()
     if (next.done === true) {
+      // It would keep its last block.
+      this.#blocks = undefined
       this.isDone = true
       this.watermarkMs = Number.POSITIVE_INFINITY
       await this.pause()
       return 0
     }
-    return next.value()
+    return next.value
   }
 
-  async *#read(file: LogFile, use: (match: Match) => void): AsyncGenerator<() => number> {
+  async *#read(file: LogFile, use: (match: Match) => void): AsyncGenerator<number> {
     const wanted = this.#wanted
     if (wanted !== undefined) {
       const unread = wanted.filter((block) => this.#options.isCounting && this.#query.wantsAll(block, this.entry))
@@ -111,14 +113,14 @@ export class FileCursor {
         this.#query.counts.matched += block.lines
       }
       const left = wanted.filter((block) => !unread.includes(block))
-      yield () => unread.reduce((sum, block) => sum + block.bytes, 0)
+      yield unread.reduce((sum, block) => sum + block.bytes, 0)
       let at = 0
       for await (const block of file.blocksAt(left, this.trouble)) {
         this.watermarkMs = Math.max(this.watermarkMs, left[at]?.fromMs ?? this.watermarkMs)
         at += 1
         this.#query.scan(block, this.entry, false, use)
         this.watermarkMs = Math.max(this.watermarkMs, this.#latestMs)
-        yield () => block.bytes
+        yield block.bytes
       }
       return
     }
@@ -131,7 +133,7 @@ export class FileCursor {
         this.watermarkMs = Math.max(this.watermarkMs, summary.toMs ?? this.watermarkMs)
       }
       this.watermarkMs = Math.max(this.watermarkMs, this.#latestMs)
-      yield () => block.bytes
+      yield block.bytes
     }
     const isSound = this.trouble.damage === undefined && this.trouble.longLines === 0
     if (isKept && isSound) await writeIndex(file, builder.finish(file.size))

@@ -3,8 +3,9 @@
  * must stand in it, and only then is it parsed, once, for the condition.
  */
 import { isAscii, isUtf8 } from 'node:buffer'
-import { bytesAsText, type Expression } from '../../wire/expression/expression.ts'
-import { hasEscapes } from '../../wire/expression/line-filter.ts'
+import { bytesAsText } from '../../wire/expression/bytes-as-text.ts'
+import type { Expression } from '../../wire/expression/expression.ts'
+import { escapes } from '../../wire/expression/line-filter.ts'
 import { hostIn, type LogRecord, parseFields } from '../../wire/expression/log-record.ts'
 import { type Level, levels, type Rank } from '../../wire/level.ts'
 import type { CompiledPatterns } from '../../wire/pattern.ts'
@@ -42,7 +43,7 @@ export class Match implements LogRecord {
   constructor(line: string, bytes: Buffer | undefined, rank: Rank | undefined, timeMs: number, entry: LogFileEntry) {
     this.line = line
     this.bytes = bytes
-    this.level = rank === undefined ? (entry.level ?? levels[rankOrInfo(rank)]) : levels[rank]
+    this.level = levels[rankOrInfo(rank)]
     this.timeMs = Number.isNaN(timeMs) ? undefined : timeMs
     this.service = entry.service ?? textOf(this.fields, 'service') ?? ''
   }
@@ -79,6 +80,8 @@ function textOf(fields: Readonly<Record<string, unknown>>, name: string): string
 
 /** What was seen while looking, beside matches. */
 export interface ScanCounts {
+  /** Looked at, decompressed. */
+  bytes: number
   lines: number
   matched: number
   /** Lines that are no JSON object, as far as they were looked at. */
@@ -91,14 +94,60 @@ const lineFeed = 10
 const openBrace = 123
 const closeBrace = 125
 
+/** Lines that are looked at as one text. */
+interface Part {
+  readonly text: string
+  readonly bytes: Buffer
+  readonly entry: LogFileEntry
+  readonly use: (match: Match) => void
+}
+
+/** Larger texts are no young garbage: they lie there until all of it is collected. */
+const partBytes = 98_304
+
+/** Where a part of whole lines ends. */
+function partEnd(bytes: Buffer, start: number): number {
+  if (bytes.length - start <= partBytes) return bytes.length
+  const end = bytes.lastIndexOf(lineFeed, start + partBytes - 1) + 1
+  if (end > start) return end
+  const next = bytes.indexOf(lineFeed, start + partBytes)
+  return next === -1 ? bytes.length : next + 1
+}
+
+/** What a block holds, line by line. */
+class BlockSummary {
+  lines = 0
+  #fromMs = Number.POSITIVE_INFINITY
+  #toMs = Number.NEGATIVE_INFINITY
+  #levels = 0
+
+  add(rank: Rank, timeMs: number): void {
+    this.lines += 1
+    this.#levels |= 1 << rank
+    // NaN is neither.
+    if (timeMs < this.#fromMs) this.#fromMs = timeMs
+    if (timeMs > this.#toMs) this.#toMs = timeMs
+  }
+
+  of({ offset, bytes }: LogBlock): IndexBlock {
+    const hasTimes = this.#fromMs <= this.#toMs
+    const times = hasTimes ? { fromMs: this.#fromMs, toMs: this.#toMs } : { fromMs: undefined, toMs: undefined }
+    return { offset, bytes, lines: this.lines, ...times, levels: this.#levels }
+  }
+}
+
+/** Where the next line that may be wanted is; -1 when there is none. */
+type Seek = (text: string, from: number) => number
+
 export class LineQuery {
   readonly #conditions: LineConditions
   /** Alternatives of each text, as bytes: as it is, and as JSON writes it. */
   readonly #texts: readonly (readonly string[])[]
   readonly #levels: number
   readonly #services: ReadonlySet<string> | undefined
+  readonly #seek: Seek | undefined
   readonly #head = new LineHead()
-  readonly counts: ScanCounts = { lines: 0, matched: 0, invalid: 0, torn: 0 }
+  readonly counts: ScanCounts = { bytes: 0, lines: 0, matched: 0, invalid: 0, torn: 0 }
 
   constructor(conditions: LineConditions) {
     this.#conditions = conditions
@@ -108,8 +157,17 @@ export class LineQuery {
       (all, level, rank) => (rank >= rankMin && (where?.lineFilter.levels?.has(level) ?? true) ? all | (1 << rank) : all),
       0,
     )
+    this.#seek = this.#seekOf()
     const asked = [conditions.services, where?.lineFilter.services].filter((set) => set !== undefined)
     this.#services = asked.length === 0 ? undefined : new Set([...(asked[0] ?? [])].filter((name) => asked.every((set) => set.has(name))))
+  }
+
+  /** Something every wanted line has, if there is anything to look for. */
+  #seekOf(): Seek | undefined {
+    const literal = this.#texts.find((alternatives) => alternatives.length === 1)?.[0]
+    if (literal !== undefined && literal.length >= 2) return (text, from) => text.indexOf(literal, from)
+    const seek = this.#conditions.where?.byteFilter.seek
+    return seek === undefined ? undefined : seekOrEscapes(seek)
   }
 
   /** False when no line of the file can be wanted. */
@@ -142,84 +200,60 @@ export class LineQuery {
    * @param needsSummary - Whether what is returned will be kept as an index; without it lines may be passed over unseen.
    */
   scan(block: LogBlock, entry: LogFileEntry, needsSummary: boolean, use: (match: Match) => void): IndexBlock | undefined {
-    const bytes = block.lines
-    // One character per byte; decoding costs more, and is done for lines that are wanted.
-    const text = bytes.toString('latin1')
-    const needle = needsSummary ? undefined : this.#needleFor(text)
-    if (needle !== undefined) {
-      this.#scanFor(needle, text, block, entry, use)
-      return undefined
+    const { lines: bytes } = block
+    this.counts.bytes += bytes.length
+    const summary = !needsSummary && this.#seek !== undefined ? undefined : new BlockSummary()
+    for (let start = 0; start < bytes.length; ) {
+      const end = partEnd(bytes, start)
+      // One character per byte; decoding costs more, and is done for lines that are wanted.
+      const text = bytes.toString('latin1', start, end)
+      const part: Part = { text, bytes: bytes.subarray(start, end), entry, use }
+      if (summary === undefined && this.#seek !== undefined) this.#scanFor(this.#seek, part)
+      else if (summary !== undefined) this.#scanAll(summary, part)
+      start = end
     }
-    let start = 0
-    let lines = 0
-    let fromMs = Number.POSITIVE_INFINITY
-    let toMs = Number.NEGATIVE_INFINITY
-    let seen = 0
-    while (start < text.length) {
+    this.counts.lines += summary?.lines ?? 0
+    return summary?.of(block)
+  }
+
+  #scanAll(summary: BlockSummary, part: Part): void {
+    const { text } = part
+    for (let start = 0; start < text.length; ) {
       let end = text.indexOf('\n', start)
       if (end === -1) {
         end = text.length
-        if (this.#isTorn(bytes, start)) break
+        if (this.#isTorn(part.bytes, start)) return
       }
-      if (end > start) lines += 1
-      this.#head.read(text, start, end)
-      const { rank, timeMs } = this.#head
-      const lineRank = rank ?? (entry.level === undefined ? undefined : (levels.indexOf(entry.level) as Rank))
-      seen |= 1 << rankOrInfo(lineRank)
-      if (timeMs < fromMs) fromMs = timeMs
-      if (timeMs > toMs) toMs = timeMs
-      this.#look(text, start, end, rank, timeMs, lineRank, bytes, entry, use)
+      const lineRank = this.#readHead(part, start, end)
+      if (end > start) summary.add(rankOrInfo(lineRank), this.#head.timeMs)
+      this.#look(part, start, end, lineRank)
       start = end + 1
     }
-    this.counts.lines += lines
-    const hasTimes = fromMs <= toMs
-    return {
-      offset: block.offset,
-      bytes: block.bytes,
-      lines,
-      fromMs: hasTimes ? fromMs : undefined,
-      toMs: hasTimes ? toMs : undefined,
-      levels: seen,
-    }
   }
 
-  /** Something every wanted line has, if it can be looked for in this text. */
-  #needleFor(text: string): string | undefined {
-    const literal = this.#texts.find((alternatives) => alternatives.length === 1)?.[0]
-    if (literal !== undefined && literal.length >= 2) return literal
-    const needle = this.#conditions.where?.byteFilter.needle
-    return needle === undefined || hasEscapes(text) ? undefined : needle
-  }
-
-  /** Only the lines in which the needle stands. */
-  #scanFor(needle: string, text: string, block: LogBlock, entry: LogFileEntry, use: (match: Match) => void): void {
-    const bytes = block.lines
-    for (let at = text.indexOf(needle); at !== -1; ) {
+  /** Only lines in which something stands that a wanted one has to have. */
+  #scanFor(seek: Seek, part: Part): void {
+    const { text } = part
+    for (let at = seek(text, 0); at !== -1; ) {
       const start = text.lastIndexOf('\n', at) + 1
       let end = text.indexOf('\n', at)
       if (end === -1) {
         end = text.length
-        if (this.#isTorn(bytes, start)) return
+        if (this.#isTorn(part.bytes, start)) return
       }
-      this.#head.read(text, start, end)
-      const { rank, timeMs } = this.#head
-      const lineRank = rank ?? (entry.level === undefined ? undefined : (levels.indexOf(entry.level) as Rank))
-      this.#look(text, start, end, rank, timeMs, lineRank, bytes, entry, use)
-      at = text.indexOf(needle, end)
+      this.#look(part, start, end, this.#readHead(part, start, end))
+      at = seek(text, end)
     }
   }
 
-  #look(
-    text: string,
-    start: number,
-    end: number,
-    rank: Rank | undefined,
-    timeMs: number,
-    lineRank: Rank | undefined,
-    bytes: Buffer,
-    entry: LogFileEntry,
-    use: (match: Match) => void,
-  ): void {
+  /** The rank of a line by what it says, or else by its path. */
+  #readHead({ text, entry }: Part, start: number, end: number): Rank | undefined {
+    this.#head.read(text, start, end)
+    return this.#head.rank ?? (entry.level === undefined ? undefined : (levels.indexOf(entry.level) as Rank))
+  }
+
+  #look({ text, bytes, entry, use }: Part, start: number, end: number, rank: Rank | undefined): void {
+    const { timeMs } = this.#head
     if (text.charCodeAt(start) !== openBrace || text.charCodeAt(end - 1) !== closeBrace) {
       if (start === end) return
       this.counts.invalid += 1
@@ -228,7 +262,7 @@ export class LineQuery {
     // NaN is in no range.
     if (sinceMs !== undefined && !(timeMs >= sinceMs)) return
     if (untilMs !== undefined && !(timeMs < untilMs)) return
-    if (((1 << rankOrInfo(lineRank)) & this.#levels) === 0) return
+    if (((1 << rankOrInfo(rank)) & this.#levels) === 0) return
     if (this.#texts.length > 0 || where !== undefined) {
       const line = text.slice(start, end)
       for (const alternatives of this.#texts) if (!alternatives.some((alternative) => line.includes(alternative))) return
@@ -255,5 +289,33 @@ export class LineQuery {
     if (bytes.at(-1) === lineFeed || parseFields(bytes.toString('utf8', start)) !== undefined) return false
     this.counts.torn += 1
     return true
+  }
+}
+
+/** Also lines in which nothing can be told from the text. What was found is kept: it is asked for from ever further on. */
+function seekOrEscapes(seek: Seek): Seek {
+  const seeks: readonly Seek[] = [
+    seek,
+    ...escapes.map(
+      (written): Seek =>
+        (text, from) =>
+          text.indexOf(written, from),
+    ),
+  ]
+  const found = seeks.map(() => -1)
+  let last: string | undefined
+  return (text, from) => {
+    if (text !== last || from === 0) found.fill(-2)
+    last = text
+    let nearest = -1
+    for (const [i, each] of seeks.entries()) {
+      let at = found[i] ?? -1
+      if (at !== -1 && at < from) {
+        at = each(text, from)
+        found[i] = at
+      }
+      if (at !== -1 && (nearest === -1 || at < nearest)) nearest = at
+    }
+    return nearest
   }
 }

@@ -26,7 +26,7 @@ const pieceBytes = 1_048_576
 const compressedBytesMax = 4_194_304
 const outputBytesMax = 8_388_608
 /** Pieces being read and decompressed ahead. */
-const piecesAhead = 3
+const piecesAhead = 2
 const lineFeed = 10
 
 /** Whole lines of a file. */

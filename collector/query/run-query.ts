@@ -33,12 +33,13 @@ export interface QueryOptions {
 export interface QueryProgress {
   readonly bytesDone: number
   readonly bytesTotal: number
+  /** What was looked at, decompressed. */
+  readonly bytesRead: number
   readonly matched: number
 }
 
 export interface QueryReport extends ScanCounts {
   readonly files: number
-  readonly bytesRead: number
   /** Files with other names. */
   readonly foreign: number
   readonly longLines: number
@@ -95,7 +96,6 @@ class QueryRun {
     return {
       ...this.#query.counts,
       files: listing.files.length,
-      bytesRead: this.#bytesDone,
       foreign: listing.foreign,
       longLines: this.#longLines,
       unreadable: this.#unreadable,
@@ -186,7 +186,12 @@ class QueryRun {
     const bytes = await this.#tried(cursor.entry.path, () => cursor.advance(use))
     if (bytes === undefined) cursor.isDone = true
     this.#bytesDone += bytes ?? 0
-    await this.#user.pace?.({ bytesDone: this.#bytesDone, bytesTotal: this.#bytesTotal, matched: this.#query.counts.matched })
+    await this.#user.pace?.({
+      bytesDone: this.#bytesDone,
+      bytesTotal: this.#bytesTotal,
+      bytesRead: this.#query.counts.bytes,
+      matched: this.#query.counts.matched,
+    })
   }
 
   async #tried<T>(path: string, act: () => Promise<T>): Promise<T | undefined> {

@@ -10,6 +10,7 @@
  * cut; `has()` takes any path and is false when any of it is missing; `level >= "warn"` compares severity.
  */
 import { expressionStepsMax } from '../limits.ts'
+import { bytesAsText } from './bytes-as-text.ts'
 import { Compiler, type Scope } from './compiler.ts'
 import { type LineFilter, lineFilterOf } from './line-filter.ts'
 import type { LogRecord } from './log-record.ts'
@@ -65,9 +66,4 @@ export function compileExpression(text: string, name = 'expression', of: 'condit
       return value === failed ? undefined : value
     },
   }
-}
-
-/** UTF-8, one character per byte. */
-export function bytesAsText(text: string): string {
-  return Buffer.from(text, 'utf8').toString('latin1')
 }

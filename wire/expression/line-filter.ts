@@ -13,8 +13,13 @@ export interface LineFilter {
   readonly levels: ReadonlySet<Level> | undefined
   /** Services that can match; undefined when the condition does not say. */
   readonly services: ReadonlySet<string> | undefined
-  /** A text of which every line that matches has at least one, with few false hits; undefined when there is none. Only for texts in which {@link hasEscapes} is false. */
+  /** A text of which every line that matches has at least one; undefined when there is none. Only for texts in which {@link hasEscapes} is false. */
   readonly needle: string | undefined
+  /**
+   * Where in a text of many lines, from a place on, something stands that a line has to have to match; -1 when nowhere. Undefined
+   * when there is nothing to look for. Lines with {@link escapes} may match without it.
+   */
+  readonly seek: ((text: string, from: number) => number) | undefined
   /** False when the line cannot match. Looks at its own fields only, not at `levels` and `services`. */
   mayMatch(line: string): boolean
 }
@@ -50,9 +55,11 @@ type Test = TextTest | NumberTest | LevelTest | ServiceTest
 const builtinNames = new Set(['topic', 'level', 'service', 'host', 'time', 'record'])
 const testsMax = 32
 
-/** JSON may write any character as `\uXXXX` and a slash as `\/`: in such a text a search proves nothing. */
+/** JSON may write any character as `\uXXXX` and a slash as `\/`: in such a line a search proves nothing. */
+export const escapes = ['\\u', '\\/'] as const
+
 export function hasEscapes(text: string): boolean {
-  return text.includes('\\u') || text.includes('\\/')
+  return escapes.some((written) => text.includes(written))
 }
 
 /** @param encode - How texts are written in what will be looked at; see {@link Expression.byteFilter}. */
@@ -69,6 +76,7 @@ export function lineFilterOf(tree: Node, encode: (text: string) => string = (tex
     levels: common(tests.flatMap((test) => (test.kind === 'levels' ? [test.levels] : []))),
     services: common(tests.flatMap((test) => (test.kind === 'services' ? [test.services] : []))),
     needle: onLine.flatMap((test) => (test.kind === 'number' ? [`"${test.key}"`] : test.anyOf.length === 1 ? test.anyOf : []))[0],
+    seek: seekOf(onLine),
     mayMatch: (line) => {
       for (const test of onLine) if (!(test.kind === 'text' ? holdsText(line, test) : holdsNumber(line, test))) return hasEscapes(line)
       return true
@@ -95,24 +103,68 @@ function common<T>(sets: readonly ReadonlySet<T>[]): ReadonlySet<T> | undefined 
 }
 
 function holdsText(line: string, test: TextTest): boolean {
-  for (const text of test.anyOf) if (line.includes(text)) return true
+  for (const text of test.anyOf) if (indexOfText(line, text, 0) !== -1) return true
   return false
 }
 
-const numberShape = /-?\d[\d.eE+-]*/y
+/** A quote stands every ten characters in a line of JSON: looking for what follows it is three times as fast. */
+function indexOfText(text: string, wanted: string, from: number): number {
+  if (wanted.charCodeAt(0) !== quote || wanted.length < 3) return text.indexOf(wanted, from)
+  const rest = wanted.slice(1)
+  for (let at = text.indexOf(rest, from + 1); at !== -1; at = text.indexOf(rest, at + 1))
+    if (text.charCodeAt(at - 1) === quote) return at - 1
+  return -1
+}
 
 function holdsNumber(line: string, test: NumberTest): boolean {
-  const quoted = `"${test.key}"`
-  for (let at = line.indexOf(quoted); at !== -1; at = line.indexOf(quoted, at + 1)) {
-    let i = skipSpace(line, at + quoted.length)
+  return seekNumber(line, 0, `${test.key}"`, test) !== -1
+}
+
+/** The next name behind which such a number stands, or no number. */
+function seekNumber(text: string, from: number, name: string, test: NumberTest): number {
+  for (let at = text.indexOf(name, from); at !== -1; at = text.indexOf(name, at + 1)) {
+    if (text.charCodeAt(at - 1) !== quote) continue
+    let i = skipSpace(text, at + name.length)
     // A text that looks like the name proves nothing either way.
-    if (line.charCodeAt(i) !== 58) continue
-    i = skipSpace(line, i + 1)
-    numberShape.lastIndex = i
-    const number = numberShape.exec(line)
-    if (number === null || compared(Number(number[0]), test)) return true
+    if (text.charCodeAt(i) !== colon) continue
+    i = skipSpace(text, i + 1)
+    const start = i
+    let value = 0
+    for (let digit = text.charCodeAt(i) - zero; digit >= 0 && digit <= 9; digit = text.charCodeAt(i) - zero) {
+      value = value * 10 + digit
+      i += 1
+    }
+    const next = text.charCodeAt(i)
+    // Whole and not long, as most are.
+    if (i > start && i - start < 16 && (next === comma || next === closeBrace)) {
+      if (compared(value, test)) return at
+      continue
+    }
+    numberShape.lastIndex = start
+    const number = numberShape.exec(text)
+    if (number === null || compared(Number(number[0]), test)) return at
   }
-  return false
+  return -1
+}
+
+const quote = 34
+const comma = 44
+const zero = 48
+const colon = 58
+const closeBrace = 125
+const numberShape = /-?\d[\d.eE+-]*/y
+
+/** By the test that lets the least through. */
+function seekOf(tests: readonly (TextTest | NumberTest)[]): LineFilter['seek'] {
+  for (const test of tests) {
+    if (test.kind === 'number') {
+      const name = `${test.key}"`
+      return (text, from) => seekNumber(text, from, name, test)
+    }
+    const [only] = test.anyOf
+    if (test.anyOf.length === 1 && only !== undefined) return (text, from) => indexOfText(text, only, from)
+  }
+  return undefined
 }
 
 function skipSpace(line: string, from: number): number {

@@ -165,7 +165,11 @@ describe('random conditions', () => {
             lineFilter.mayMatch(line) && (lineFilter.levels?.has(level) ?? true) && (lineFilter.services?.has(service) ?? true)
           if (isMet) met += 1
           if (!isLetThrough) keptOut += 1
-          if (isMet && lineFilter.needle !== undefined && !/\\u|\\\//.test(line)) expect(line).toContain(lineFilter.needle)
+          if (isMet && lineFilter.seek !== undefined && !/\\u|\\\//.test(line)) {
+            // Also among other lines, and from its own beginning on.
+            expect(lineFilter.seek(line, 0)).toBeGreaterThanOrEqual(0)
+            expect(lineFilter.seek(`{"a":1}\n${line}`, 8)).toBeGreaterThanOrEqual(8)
+          }
           if (isMet) expect([text, line, isLetThrough]).toEqual([text, line, true])
         }
       }),
