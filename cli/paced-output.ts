@@ -6,12 +6,15 @@ const writeChars = 65_536
 /** Standard output in large pieces, waiting for a slow reader. */
 export class PacedOutput {
   readonly #stream: NodeJS.WriteStream
+  readonly #signal: AbortSignal
   #text = ''
   #isFull = false
   #hasEnded = false
 
-  constructor(stream: NodeJS.WriteStream) {
+  /** @param signal - After it nothing is waited for. */
+  constructor(stream: NodeJS.WriteStream, signal: AbortSignal) {
     this.#stream = stream
+    this.#signal = signal
   }
 
   onEnd(ended: () => void): void {
@@ -46,7 +49,8 @@ export class PacedOutput {
     const ended = new AbortController()
     const stop = () => ended.abort()
     this.#stream.once('error', stop).once('close', stop)
-    if (this.#stream.writableNeedDrain) await once(this.#stream, 'drain', { signal: ended.signal }).catch(() => undefined)
+    const signal = AbortSignal.any([ended.signal, this.#signal])
+    if (this.#stream.writableNeedDrain) await once(this.#stream, 'drain', { signal }).catch(() => undefined)
     this.#stream.off('error', stop).off('close', stop)
     this.#isFull = false
   }

@@ -36,7 +36,7 @@ class QueryCommand {
   readonly #hasColour: boolean
   readonly #fields: readonly string[] | undefined
   readonly #stop = new AbortController()
-  readonly #out = new PacedOutput(process.stdout)
+  readonly #out = new PacedOutput(process.stdout, this.#stop.signal)
   readonly #progress = new ProgressLine()
   /** Only the number of lines is asked, so what an index says is enough. */
   readonly #isCounting: boolean

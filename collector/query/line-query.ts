@@ -11,7 +11,7 @@ import { type Level, levels, type Rank } from '../../wire/level.ts'
 import type { CompiledPatterns } from '../../wire/pattern.ts'
 import { logTopic } from '../../wire/topic.ts'
 import { LineHead, rankOrInfo } from './line-head.ts'
-import type { LogBlock } from './log-blocks.ts'
+import { type LogBlock, lineBytesMax } from './log-blocks.ts'
 import type { LogFileEntry } from './log-folder.ts'
 import type { IndexBlock } from './log-index.ts'
 
@@ -86,6 +86,8 @@ export interface ScanCounts {
   matched: number
   /** Lines that are no JSON object, as far as they were looked at. */
   invalid: number
+  /** Over 1 MiB: not looked at. */
+  longLines: number
   /** The last line of a file, unfinished. */
   torn: number
 }
@@ -147,7 +149,7 @@ export class LineQuery {
   readonly #services: ReadonlySet<string> | undefined
   readonly #seek: Seek | undefined
   readonly #head = new LineHead()
-  readonly counts: ScanCounts = { bytes: 0, lines: 0, matched: 0, invalid: 0, torn: 0 }
+  readonly counts: ScanCounts = { bytes: 0, lines: 0, matched: 0, invalid: 0, longLines: 0, torn: 0 }
 
   constructor(conditions: LineConditions) {
     this.#conditions = conditions
@@ -254,6 +256,10 @@ export class LineQuery {
 
   #look({ text, bytes, entry, use }: Part, start: number, end: number, rank: Rank | undefined): void {
     const { timeMs } = this.#head
+    if (end - start > lineBytesMax) {
+      this.counts.longLines += 1
+      return
+    }
     if (text.charCodeAt(start) !== openBrace || text.charCodeAt(end - 1) !== closeBrace) {
       if (start === end) return
       this.counts.invalid += 1

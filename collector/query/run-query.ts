@@ -42,7 +42,6 @@ export interface QueryReport extends ScanCounts {
   readonly files: number
   /** Files with other names. */
   readonly foreign: number
-  readonly longLines: number
   /** What could not be read, and why. */
   readonly unreadable: readonly string[]
   readonly isOrderExact: boolean
@@ -97,7 +96,7 @@ class QueryRun {
       ...this.#query.counts,
       files: listing.files.length,
       foreign: listing.foreign,
-      longLines: this.#longLines,
+      longLines: this.#longLines + this.#query.counts.longLines,
       unreadable: this.#unreadable,
       isOrderExact: this.#isOrderExact,
       tooCostly: this.#options.conditions.where?.tooCostly ?? 0,
