@@ -34,7 +34,7 @@ export async function run({ rounds, queryLines = 4_194_304 }) {
     name: `spillway query ${args.join(' ')}`,
     argv: [process.execPath, cli, 'query', '--dir', dir, ...args],
   })
-  const shell = (/** @type {string} */ text) => ({ name: text.replaceAll(dir, 'logs'), argv: ['sh', '-c', text] })
+  const shell = (/** @type {string} */ text) => ({ name: text.replaceAll(dir, 'logs'), argv: ['sh', '-c', `${text}; times >&2`] })
   const first = await measured(query('--count', '--where', 'nothing == 1').argv)
   console.log(
     `first query over all of it, which makes the indexes: ${(first.ms / 1000).toFixed(1)} s, peak ${Math.round(first.peakMiB)} MiB`,
@@ -60,11 +60,12 @@ export async function run({ rounds, queryLines = 4_194_304 }) {
   const table = (/** @type {string} */ title, /** @type {typeof hour} */ variants) =>
     printTable(
       title,
-      ['variant', 'seconds', '×', 'peak MiB', 'lines out'],
+      ['variant', 'seconds', '×', 'CPU seconds', 'peak MiB', 'lines out'],
       variants.map((variant) => [
         variant.name,
         spread(seconds(variant)),
         (median(seconds(variant)) / median(seconds(/** @type {any} */ (variants[0])))).toFixed(1),
+        spread((results.get(variant) ?? []).map((result) => result.cpuSeconds)),
         Math.max(...(results.get(variant) ?? []).map(({ peakMiB }) => peakMiB)).toFixed(0),
         [...new Set((results.get(variant) ?? []).map(({ lines }) => lines))].join(' '),
       ]),
@@ -130,24 +131,33 @@ function reproducible(random, length) {
   return text.slice(0, length)
 }
 
-/** Time, memory and lines of a process. @param {readonly string[]} argv @returns {Promise<{ms: number, peakMiB: number, lines: number}>} */
+/** Time, processor time, memory and lines of a process. @param {readonly string[]} argv @returns {Promise<{ms: number, cpuSeconds: number, peakMiB: number, lines: number}>} */
 async function measured([command = '', ...args]) {
   const started = performance.now()
-  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'ignore'] })
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] })
   let lines = 0
-  let peakMiB = 0
+  let words = ''
+  let usage = { cpuSeconds: 0, peakMiB: 0 }
   const look = () => {
     try {
-      peakMiB = Math.max(peakMiB, usageOf(child.pid).peakMiB || 0)
+      const now = usageOf(child.pid)
+      if (now.peakMiB > 0) usage = { cpuSeconds: now.cpuSeconds, peakMiB: Math.max(now.peakMiB, usage.peakMiB) }
     } catch {
       // It has ended.
     }
   }
-  const timer = setInterval(look, 20)
+  const timer = setInterval(look, 10)
+  child.stderr.on('data', (/** @type {Buffer} */ chunk) => {
+    words += chunk
+  })
   child.stdout.on('data', (/** @type {Buffer} */ chunk) => {
     for (let at = chunk.indexOf(10); at !== -1; at = chunk.indexOf(10, at + 1)) lines += 1
   })
   await once(child, 'close')
   clearInterval(timer)
-  return { ms: performance.now() - started, peakMiB, lines }
+  // What the shell says of its children.
+  const times = [...words.matchAll(/(\d+)m([\d.]+)s/g)].slice(-2)
+  const cpuSeconds =
+    command === 'sh' ? times.reduce((sum, [, minutes, seconds]) => sum + Number(minutes) * 60 + Number(seconds), 0) : usage.cpuSeconds
+  return { ms: performance.now() - started, ...usage, cpuSeconds, lines }
 }

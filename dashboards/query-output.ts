@@ -9,7 +9,7 @@ export type Cell = string | number | undefined
 const numberDigits = 6
 
 /** A cell of CSV (RFC 4180). What a spreadsheet would take for a formula gets an apostrophe before it. */
-export function csvCell(value: unknown): string {
+function csvCell(value: unknown): string {
   if (value === undefined || value === null) return ''
   const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? '')
   const safe = typeof value === 'string' && /^[=+@\t\r-]/.test(text) ? `'${text}` : text
@@ -81,7 +81,7 @@ export function localDay(ms: number): string {
 }
 
 /** Local date and time, as fine as the interval needs. */
-export function localTime(ms: number, everyMs: number): string {
+function localTime(ms: number, everyMs: number): string {
   const date = new Date(ms)
   const minutes = `${localDay(ms)} ${two(date.getHours())}:${two(date.getMinutes())}`
   if (everyMs % 60_000 === 0) return minutes

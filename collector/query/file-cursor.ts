@@ -29,6 +29,7 @@ export class FileCursor {
   readonly #query: LineQuery
   readonly #options: CursorOptions
   #file: LogFile | undefined
+  readonly #inode: string
   /** Undefined when the whole file is read. */
   #wanted: readonly IndexBlock[] | undefined
   #blocks: AsyncGenerator<number> | undefined
@@ -52,8 +53,9 @@ export class FileCursor {
     this.#query = query
     this.#options = options
     this.#file = file
+    this.#inode = file.inode
     if (index !== undefined) {
-      const wanted = index.blocks.filter((block) => query.mayHold(block))
+      const wanted = index.blocks.filter((block) => query.mayHold(block, entry))
       this.#wanted = index.isSeekable || wanted.length === 0 ? wanted : undefined
     }
     this.startMs = startMs
@@ -67,7 +69,7 @@ export class FileCursor {
     const file = await openFile(entry, options)
     try {
       const index = await readIndex(file)
-      const startMs = index === undefined ? await peekedMs(file) : startOf(index, query)
+      const startMs = index === undefined ? await peekedMs(file) : startOf(index, query, entry)
       return new FileCursor(entry, query, options, file, index, startMs)
     } catch (error) {
       await file.close()
@@ -90,7 +92,7 @@ export class FileCursor {
    * @throws What the system says when a file that was let go of cannot be opened again.
    */
   async advance(use?: (match: Match) => void): Promise<number> {
-    this.#file ??= await openFile(this.entry, this.#options)
+    this.#file ??= await this.#reopen()
     this.#blocks ??= this.#read(this.#file, use ?? ((match) => this.#keep(match)))
     const next = await this.#blocks.next()
     if (next.done === true) {
@@ -102,6 +104,21 @@ export class FileCursor {
       return 0
     }
     return next.value
+  }
+
+  /** The same file again; compressed meanwhile, it is read whole. */
+  async #reopen(): Promise<LogFile> {
+    try {
+      const file = await openFile(this.entry, this.#options)
+      if (file.inode === this.#inode) return file
+      await file.close()
+      throw new Error('renamed while it was searched; search again')
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || this.entry.encoding !== 'plain') throw error
+      this.#wanted = undefined
+      const { path } = this.entry
+      return await LogFile.open(`${path}.gz`, 'gzip').catch(() => LogFile.open(`${path}.zst`, 'zstd'))
+    }
   }
 
   async *#read(file: LogFile, use: (match: Match) => void): AsyncGenerator<number> {
@@ -174,9 +191,9 @@ async function openFile(entry: LogFileEntry, { ends }: CursorOptions): Promise<L
   return await LogFile.open(entry.path, entry.encoding, endOf)
 }
 
-function startOf(index: LogIndex, query: LineQuery): number {
+function startOf(index: LogIndex, query: LineQuery, entry: LogFileEntry): number {
   return index.blocks
-    .filter((block) => query.mayHold(block))
+    .filter((block) => query.mayHold(block, entry))
     .reduce((least, { fromMs }) => Math.min(least, fromMs ?? Number.NEGATIVE_INFINITY), Number.POSITIVE_INFINITY)
 }
 
@@ -196,17 +213,4 @@ async function peekedMs(file: LogFile): Promise<number> {
   } catch {
     return Number.NEGATIVE_INFINITY
   }
-}
-
-/** Makes the index of a file that will not be written to any more. False when it could not be written. */
-export async function buildIndex(entry: LogFileEntry, query: LineQuery): Promise<boolean> {
-  await using file = await LogFile.open(entry.path, entry.encoding)
-  const trouble: ReadTrouble = { longLines: 0, damage: undefined }
-  const builder = new IndexBuilder()
-  for await (const block of file.blocks(trouble)) {
-    const summary = query.scan(block, entry, true, () => undefined)
-    if (summary !== undefined) builder.add(summary, block.isStart)
-  }
-  if (trouble.damage !== undefined || trouble.longLines > 0) return false
-  return await writeIndex(file, builder.finish(file.size))
 }

@@ -13,7 +13,7 @@ import { logTopic } from '../../wire/topic.ts'
 import { LineHead, rankOrInfo } from './line-head.ts'
 import { type LogBlock, lineBytesMax } from './log-blocks.ts'
 import type { LogFileEntry } from './log-folder.ts'
-import type { IndexBlock } from './log-index.ts'
+import { type IndexBlock, unknownLevel } from './log-index.ts'
 
 /** What is asked of lines. */
 export interface LineConditions {
@@ -123,9 +123,9 @@ class BlockSummary {
   #toMs = Number.NEGATIVE_INFINITY
   #levels = 0
 
-  add(rank: Rank, timeMs: number): void {
+  add(rank: Rank | undefined, timeMs: number): void {
     this.lines += 1
-    this.#levels |= 1 << rank
+    this.#levels |= rank === undefined ? unknownLevel : 1 << rank
     // NaN is neither.
     if (timeMs < this.#fromMs) this.#fromMs = timeMs
     if (timeMs > this.#toMs) this.#toMs = timeMs
@@ -136,6 +136,12 @@ class BlockSummary {
     const times = hasTimes ? { fromMs: this.#fromMs, toMs: this.#toMs } : { fromMs: undefined, toMs: undefined }
     return { offset, bytes, lines: this.lines, ...times, levels: this.#levels }
   }
+}
+
+/** The ranks of a block's lines, where a line that says none has that of its path. */
+function levelsIn(block: IndexBlock, { level }: LogFileEntry): number {
+  if ((block.levels & unknownLevel) === 0) return block.levels
+  return (block.levels & ~unknownLevel) | (1 << rankOrInfo(level === undefined ? undefined : (levels.indexOf(level) as Rank)))
 }
 
 /** Where the next line that may be wanted is; -1 when there is none. */
@@ -179,9 +185,9 @@ export class LineQuery {
   }
 
   /** False when no line of the block can be wanted. */
-  mayHold(block: IndexBlock): boolean {
+  mayHold(block: IndexBlock, entry: LogFileEntry): boolean {
     const { sinceMs, untilMs } = this.#conditions
-    if ((block.levels & this.#levels) === 0) return false
+    if ((levelsIn(block, entry) & this.#levels) === 0) return false
     if (sinceMs === undefined && untilMs === undefined) return true
     if (block.fromMs === undefined || block.toMs === undefined) return false
     return (sinceMs === undefined || block.toMs >= sinceMs) && (untilMs === undefined || block.fromMs < untilMs)
@@ -190,7 +196,7 @@ export class LineQuery {
   /** Whether every line of the block would be wanted, and nothing of it has to be read to count it. */
   wantsAll(block: IndexBlock, entry: LogFileEntry): boolean {
     const { sinceMs, untilMs, patterns, texts, where } = this.#conditions
-    if (patterns !== undefined || texts.length > 0 || where !== undefined || (block.levels & ~this.#levels) !== 0) return false
+    if (patterns !== undefined || texts.length > 0 || where !== undefined || (levelsIn(block, entry) & ~this.#levels) !== 0) return false
     if (this.#services !== undefined && entry.service === undefined) return false
     // Lines without a time may be among the others.
     return sinceMs === undefined && untilMs === undefined
@@ -227,7 +233,7 @@ export class LineQuery {
         if (this.#isTorn(part.bytes, start)) return
       }
       const lineRank = this.#readHead(part, start, end)
-      if (end > start) summary.add(rankOrInfo(lineRank), this.#head.timeMs)
+      if (end > start) summary.add(this.#head.rank, this.#head.timeMs)
       this.#look(part, start, end, lineRank)
       start = end + 1
     }

@@ -4,7 +4,7 @@
  *
  *   {"version":1,"size":…,"mtimeMs":…,"inode":"…","isSeekable":true,"blocks":[[offset,bytes,lines,fromMs,toMs,levels],…]}
  *
- * `levels` has bit N set when a line of rank N is there; `fromMs` and `toMs` are null when no line says its time. A file of which
+ * `levels` has bit N set when a line of rank N is there, bit 6 for lines that say no level; `fromMs` and `toMs` are null when no line says its time. A file of which
  * nothing can be read alone (a .gz of one member, lines over 1 MiB) has one block and is not seekable.
  *
  * Nothing needs it. It is used only when it is of the file as it is now (size, modification time, inode), belongs to who
@@ -23,7 +23,7 @@ export interface IndexBlock extends Extent {
   /** Unix ms of the earliest and the latest line; undefined when none says its time. */
   readonly fromMs: number | undefined
   readonly toMs: number | undefined
-  /** Bit N: there is a line of rank N. */
+  /** Bit N: there is a line of rank N; {@link unknownLevel}: one that says no level. */
   readonly levels: number
 }
 
@@ -33,6 +33,8 @@ export interface LogIndex {
   /** In the order of the file, without gaps. */
   readonly blocks: readonly IndexBlock[]
 }
+
+export const unknownLevel = 64
 
 const version = 1
 const suffix = '.index'
@@ -116,7 +118,7 @@ function parseIndex(text: string, file: LogFile): LogIndex | undefined {
 function readBlock(block: unknown): IndexBlock | undefined {
   if (!Array.isArray(block) || block.length !== 6) return undefined
   const [offset, bytes, lines, fromMs, toMs, levels] = block as unknown[]
-  if (!isCount(offset) || !isCount(bytes) || !isCount(lines) || !isCount(levels) || bytes === 0 || levels > 63) return undefined
+  if (!isCount(offset) || !isCount(bytes) || !isCount(lines) || !isCount(levels) || bytes === 0 || levels > 127) return undefined
   if (fromMs === null && toMs === null) return { offset, bytes, lines, fromMs: undefined, toMs: undefined, levels }
   if (typeof fromMs !== 'number' || typeof toMs !== 'number' || fromMs > toMs) return undefined
   return { offset, bytes, lines, fromMs, toMs, levels }

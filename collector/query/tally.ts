@@ -26,8 +26,8 @@ const groupsMax = 10_000
 const cellsMax = 100_000
 const distributionsMax = 2_000
 const groupCharsMax = 200
-export const otherGroup = '(others)'
-export const missingGroup = '(none)'
+const otherGroup = '(others)'
+const missingGroup = '(none)'
 
 interface Cell {
   readonly timeMs: number | undefined

@@ -14,6 +14,7 @@ import {
 import { join } from 'node:path'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
+import { buildIndex } from '../../../collector/query/build-index.ts'
 import type { LineConditions } from '../../../collector/query/line-query.ts'
 import { lineBytesMax } from '../../../collector/query/log-blocks.ts'
 import { indexPath } from '../../../collector/query/log-index.ts'
@@ -266,6 +267,18 @@ describe('an index', () => {
     writeFileSync(index, change(good), { mode: 0o600 })
     expect((await ask(dir.path, conditions)).numbers).toEqual(expected)
     expect(readFileSync(index, 'utf8')).toBe(good)
+  })
+
+  test('made when a file is closed serves the first query, whatever its path says of levels', async () => {
+    await using dir = await tempDir()
+    const untold = linesOf(4_000, () => ({ level: undefined, pad: padding }))
+    const path = keep(dir.path, 'error/2026-05-31.ndjson.gz', textOf(untold), { linesPerMember: 500 })
+    expect(await buildIndex(path)).toBe(true)
+    const template = join(dir.path, '{level}/{date}.ndjson')
+    const errors = await ask(dir.path, { ...conditions, rankMin: 4 }, { template })
+    expect([errors.numbers, errors.report.bytes < textOf(untold).length / 2]).toEqual([expected, true])
+    expect((await ask(dir.path, { rankMin: 4 })).report.bytes).toBe(0)
+    expect(await buildIndex(keep(dir.path, 'x/2026-05-31.ndjson.gz', Buffer.from('no gzip')))).toBe(false)
   })
 
   test('of a file that has changed since is not believed', async () => {
