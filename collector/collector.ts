@@ -252,9 +252,9 @@ export class Collector {
     for (const part of fresh) {
       const { range, lines, frame: passed, receivedAtMs, isForSinks } = part
       if (isForSinks && !frame.onDemand) metrics.take(topic, frame, part, points)
-      const { kind, origin } = frame
+      const { kind, origin, time: timeMs } = frame
       const at = { position: spool.end, end: spool.end, isSpooled: false }
-      const entry = { ...at, topic, kind, origin, lines, count: range.to - range.from, receivedAtMs }
+      const entry = { ...at, topic, kind, origin, seq: range.from, timeMs, lines, count: range.to - range.from, receivedAtMs }
       if (isForSinks) {
         for (const sink of this.#passingSinks)
           if (sink.patterns.matches(topic) && (sink.takesOnDemand || !frame.onDemand)) sink.write(entry)
@@ -265,8 +265,8 @@ export class Collector {
 
   /** What an agent says about itself is in no books: it is passed on to whoever watches. */
   #passNotice(topic: Topic, frame: DecodedFrame, parts: Parts): void {
-    const { body: lines, count, kind, origin } = frame
-    const entry = { position: 0, end: 0, isSpooled: false, topic, kind, origin, lines, count, receivedAtMs: Date.now() }
+    const { body: lines, count, kind, origin, seq, time: timeMs } = frame
+    const entry = { position: 0, end: 0, isSpooled: false, topic, kind, origin, seq, timeMs, lines, count, receivedAtMs: Date.now() }
     for (const sink of this.#passingSinks) if (sink.patterns.matches(topic)) sink.write(entry)
     this.#tail.publish(topic, parts.topic, parts.frame)
   }
@@ -472,6 +472,7 @@ export async function openBooks(
         note,
         moved: onMoved,
         gaveUp,
+        hostOf: (origin) => ledger.origins.get(origin)?.who?.host,
         books: () => sinkBooks(ledger, i),
         gaveUpTo: gaveUpTo[i] ?? 0,
       }),

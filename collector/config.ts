@@ -26,6 +26,7 @@ import { formatDuration, parseBytes, parseDuration } from '../wire/quantity.ts'
 import { SpillwayError } from '../wire/spillway-error.ts'
 import type { LogMetricConfig } from './rollup/log-metrics.ts'
 import type { RollUpConfig } from './rollup/roll-up.ts'
+import { type InfluxSinkConfig, influxKeys, influxSinkConfig, influxSubkeys, readInfluxSink } from './sinks/influx/influx-config.ts'
 import { unknownPlaceholders } from './sinks/log-path.ts'
 
 /** Longest file before it is rotated, unless told otherwise. */
@@ -71,7 +72,7 @@ export interface SpoolConfig {
   readonly fsyncMs: number
 }
 
-export type SinkConfig = FileSinkConfig | StdoutSinkConfig
+export type SinkConfig = FileSinkConfig | InfluxSinkConfig | StdoutSinkConfig
 
 /** A checked configuration, defaults filled in. */
 export interface CollectorConfig {
@@ -202,6 +203,12 @@ const rollUp = z
     if (late <= rollupOpenWindowsMax * interval) return
     context.addIssue({ code: 'custom', path: ['late'], message: `expected at most ${rollupOpenWindowsMax} times the interval` })
   })
+const influxSink = z.looseObject({ type: z.literal('influxdb') }).transform((value, context) => {
+  const read = readInfluxSink(value)
+  if (read.ok) return read.config
+  for (const issue of read.issues) context.issues.push({ ...issue, input: value } as z.core.$ZodRawIssue)
+  return z.NEVER
+})
 
 const schema = z.strictObject({
   dir: z.string().min(1).optional(),
@@ -230,6 +237,7 @@ const schema = z.strictObject({
           })
           .superRefine(checkDaily),
         z.strictObject({ type: z.literal('stdout'), topics: patterns.optional(), onDemand: z.boolean().optional() }),
+        influxSink,
       ]),
     )
     .optional(),
@@ -343,10 +351,10 @@ function sinksOf(contents: FileContents, dir: string): Record<string, SinkConfig
   for (const [name, sink] of Object.entries(given)) {
     const topics = sink.topics ?? defaultSinkTopics
     const { onDemand } = sink
-    sinks[name] =
-      sink.type === 'file'
-        ? { type: 'file', topics, path: sink.path ?? path, rotateBytes: sink.rotate?.size ?? rotateBytesDefault, onDemand }
-        : { type: 'stdout', topics, onDemand }
+    if (sink.type === 'file')
+      sinks[name] = { type: 'file', topics, path: sink.path ?? path, rotateBytes: sink.rotate?.size ?? rotateBytesDefault, onDemand }
+    else if (sink.type === 'influxdb') sinks[name] = influxSinkConfig(name, sink, dir)
+    else sinks[name] = { type: 'stdout', topics, onDemand }
   }
   return sinks
 }
@@ -509,13 +517,13 @@ function described(issue: z.core.$ZodIssue, document: Document, place: Place): C
     })
   }
   const where = path.length === 0 ? 'file' : path.join('.')
-  if (issue.code === 'invalid_union') {
+  if (issue.code === 'invalid_union' && (path.length === 2 || path.at(-1) === 'type')) {
     const type = document.getIn([...path.filter((part) => part !== 'type'), 'type'])
     const at = offsetOf(document, path)
     return [
       {
         where: path.at(-1) === 'type' ? where : `${where}.type`,
-        message: `expected one of file, stdout; got ${JSON.stringify(type ?? null)}`,
+        message: `expected one of file, influxdb, stdout; got ${JSON.stringify(type ?? null)}`,
         ...place(at),
       },
     ]
@@ -524,7 +532,9 @@ function described(issue: z.core.$ZodIssue, document: Document, place: Place): C
     const at = keyOffsets(document, path.slice(0, -1)).get(path.at(-1) ?? '') ?? offsetOf(document, path)
     return [{ where, message: issue.issues[0]?.message ?? issue.message, ...place(at) }]
   }
-  return [{ where, message: withoutName(issue.message), ...place(offsetOf(document, path)) }]
+  // Sizes and durations are either.
+  const message = issue.code === 'invalid_union' ? 'expected text or a number' : withoutName(issue.message)
+  return [{ where, message, ...place(offsetOf(document, path)) }]
 }
 
 function knownKeys(path: readonly PropertyKey[], document: Document): string[] {
@@ -534,6 +544,8 @@ function knownKeys(path: readonly PropertyKey[], document: Document): string[] {
   if (first === 'rollup') return Object.keys(rollUp.shape)
   if (first === 'metrics') return Object.keys(logMetric.shape)
   if (first === 'sinks' && third === 'rotate') return ['size', 'every']
+  if (first === 'sinks' && document.getIn([...path.slice(0, 2), 'type']) === 'influxdb')
+    return [...(influxSubkeys[String(third)] ?? influxKeys)]
   if (first === 'sinks') return document.getIn([...path, 'type']) === 'stdout' ? ['type', 'topics'] : ['type', 'topics', 'path', 'rotate']
   return Object.keys(schema.shape)
 }

@@ -147,6 +147,8 @@ export class Intake {
       topic: book.topic,
       kind: frame.kind,
       origin: frame.origin,
+      seq: range.from,
+      timeMs: frame.time,
       lines: place !== undefined && block === undefined ? Buffer.from(kept) : kept,
       count,
       receivedAtMs,

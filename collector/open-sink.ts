@@ -1,6 +1,7 @@
 import { compilePatterns } from '../wire/pattern.ts'
 import type { SinkConfig } from './config.ts'
 import { FileSink } from './sinks/file-sink.ts'
+import { InfluxSink } from './sinks/influx/influx-sink.ts'
 import { LogPath } from './sinks/log-path.ts'
 import type { KeepingSink, Sink } from './sinks/sink.ts'
 import { StdoutSink } from './sinks/stdout-sink.ts'
@@ -21,6 +22,9 @@ export function openSinks(
         keeping.push(new FileSink({ name, topics, patterns, takesOnDemand, path: new LogPath(config.path), rotateBytes, onTrouble }))
         break
       }
+      case 'influxdb':
+        keeping.push(new InfluxSink({ name, patterns, config, onTrouble }))
+        break
       case 'stdout':
         passing.push(new StdoutSink({ name, topics, patterns, takesOnDemand }, process.stdout))
     }

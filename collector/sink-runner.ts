@@ -29,6 +29,7 @@ export interface SinkRunnerOptions {
   moved(): void
   /** Records it will never get, or had and has no more. */
   gaveUp(origin: string, topic: Topic, reason: 'expired' | 'rejected', records: number): void
+  hostOf(origin: string): string | undefined
   /** All its numbers. */
   books(): Iterable<{ readonly origin: string; readonly topic: Topic; readonly book: SinkBook }>
   /** What an earlier run has given up: nothing before this position is read. */
@@ -58,7 +59,7 @@ export class SinkRunner {
   readonly #spool: Spool
   /** Records this sink will never get, since the start. */
   expired = 0
-  /** Records it had and lost, since the start. */
+  /** Records it had and lost, or refused for good, since the start. */
   rejected = 0
   readonly #queue = new Fifo<QueuedEntry>()
   #queueBytes = 0
@@ -77,6 +78,8 @@ export class SinkRunner {
   #unstatedFrom: number | undefined
   /** More has expired, or is lost, than the books that were written down say. */
   #isUnstated = false
+  /** Some of it was refused by the sink, and not expired. */
+  #isRejectUnstated = false
   /** Records that they call expired and that are held in memory still. */
   #statedUnreadable = 0
   #reading: Promise<void> | undefined
@@ -96,6 +99,9 @@ export class SinkRunner {
     options.sink.events = {
       done: (entry) => this.#done(entry as QueuedEntry),
       lost: ({ origin, topic, records }) => this.#reject(origin, topic, records),
+      rejected: (entry, records) => this.#rejected(entry, records),
+      hostOf: (origin) => options.hostOf(origin),
+      pendingRecords: () => this.#pendingRecords(),
       moved: () => this.#moved(),
       note: (files) => options.note({ sink: this.sink.name, position: this.#place, files }),
       oldest: () => Math.max(this.#spool.oldest, this.#spool.trustedFrom),
@@ -144,6 +150,9 @@ export class SinkRunner {
 
   /** The books are written down as they are now. Returns what of the pending records only memory holds. */
   statedNow(): ReadonlyMap<SinkBook, number> {
+    // A sink's refusals come in order: what they count must not be refused once more.
+    if (this.#isRejectUnstated) this.#gaveUpTo = Math.max(this.#gaveUpTo, this.lowest)
+    this.#isRejectUnstated = false
     const unreadable = this.#unreadable()
     this.#statedUnreadable = sumOf(unreadable)
     this.#isUnstated = false
@@ -326,6 +335,8 @@ export class SinkRunner {
       topic,
       kind: frame.kind,
       origin: frame.origin,
+      seq: frame.seq,
+      timeMs: frame.time,
       lines: frame.body,
       count: frame.count,
       receivedAtMs,
@@ -346,6 +357,19 @@ export class SinkRunner {
     this.depth.set(this.#queueBytes + this.sink.pendingBytes)
     const book = this.#options.bookOf(entry.origin, entry.topic)
     if (book !== undefined) book.pending = Math.max(0, book.pending - entry.count)
+  }
+
+  #rejected({ position, origin, topic }: Entry, records: number): void {
+    // A place behind it must not be written down before books that say it is.
+    this.#unstatedFrom ??= Math.min(position, this.lowest)
+    this.#isRejectUnstated = true
+    this.#reject(origin, topic, records)
+  }
+
+  #pendingRecords(): number {
+    let records = 0
+    for (const { book } of this.#options.books()) records += book.pending
+    return records
   }
 
   #moved(): void {
@@ -407,7 +431,7 @@ export class SinkRunner {
     book.expired += count
   }
 
-  /** What was delivered is not there any more. */
+  /** What was delivered is not there any more, or was refused: then it is pending until its whole entry is done. */
   #reject(origin: string, topic: Topic, records: number): void {
     this.rejected += records
     this.#isUnstated = true

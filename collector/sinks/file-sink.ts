@@ -8,7 +8,7 @@ import type { FilePlace, SinkPlace } from '../spool/spool-bodies.ts'
 import { identityOf, LogFile, nameParts, rotationOf } from './log-file.ts'
 import type { LogPath } from './log-path.ts'
 import { entryText } from './points-lines.ts'
-import type { Entry, KeepingSink, KeepingSinkEvents, SinkStatus } from './sink.ts'
+import { type Entry, type KeepingSink, type KeepingSinkEvents, noEvents, type SinkStatus } from './sink.ts'
 import type { LostRecords } from './unsynced.ts'
 import { WrittenTail } from './written-tail.ts'
 
@@ -49,7 +49,7 @@ export class FileSink implements KeepingSink {
   readonly name: string
   readonly patterns: CompiledPatterns
   readonly takesOnDemand?: boolean | undefined
-  events: KeepingSinkEvents = { done() {}, lost() {}, moved() {}, note: async () => true, oldest: () => 0 }
+  events: KeepingSinkEvents = noEvents
   readonly #options: FileSinkOptions
   readonly #files = new Map<string, LogFile>()
   readonly #dirty = new Set<LogFile>()

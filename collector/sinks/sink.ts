@@ -16,6 +16,17 @@ export interface SinkStatus {
   /** Why the last write failed; undefined while all is well. */
   readonly error: string | undefined
   readonly where: string
+  /** Of a sink that writes to a server: requests that went well, and those that did not and were made again. */
+  readonly requests?: number
+  readonly retries?: number
+  readonly bytesWritten?: number
+  /** The last failure, be it over or not, and the last time all went well; times are Unix ms. */
+  readonly lastError?: { readonly message: string; readonly atMs: number } | undefined
+  readonly lastSuccessAtMs?: number | undefined
+  /** Fields of records that were given the configured type, and those that could not be and were left out. */
+  readonly fields?: { readonly converted: number; readonly omitted: number }
+  /** Tag values written as `~other`, and the tags that have too many. */
+  readonly tags?: { readonly folded: number; readonly full: readonly string[] }
 }
 
 /** Records of one frame on their way to the sinks. */
@@ -27,6 +38,10 @@ export interface Entry {
   /** `lines` or `points`. */
   readonly kind: FrameKind
   readonly origin: string
+  /** Number of its first record. */
+  readonly seq: number
+  /** When the first record of its frame was accepted, Unix ms by the origin's clock. */
+  readonly timeMs: number
   /** Lines: each ended by LF. Points: the frame's body, see wire/points.ts. A view into a received frame; not written to, held until it is done with. */
   readonly lines: Buffer
   readonly count: number
@@ -63,12 +78,30 @@ export interface KeepingSinkEvents {
   done(entry: Entry): void
   /** Records that were done are not on the disk, and cannot be written again. */
   lost(lost: LostRecords): void
+  /** Some records of an entry are refused for good; told before it is {@link done}. */
+  rejected(entry: Entry, records: number): void
+  /** The host an origin says it runs on. */
+  hostOf(origin: string): string | undefined
+  /** Records that wait for the sink, wherever they are. */
+  pendingRecords(): number
   /** There is room for more, or something that was stuck moves again. */
   moved(): void
   /** Writes down how far a file is before the first byte goes there; resolves when that is on its way to the disk, or false when it is not. */
   note(files: SinkPlace['files']): Promise<boolean>
   /** Oldest position of the spool that counts: what was written down before it may be gone. */
   oldest(): number
+}
+
+/** Of a sink nobody has set up yet. */
+export const noEvents: KeepingSinkEvents = {
+  done() {},
+  lost() {},
+  rejected() {},
+  hostOf: () => undefined,
+  pendingRecords: () => 0,
+  moved() {},
+  note: async () => true,
+  oldest: () => 0,
 }
 
 /** A sink whose records wait in the spool until they are done: after a restart it goes on where it was. */

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { SinkBook } from '../../collector/ledger.ts'
 import { type QueuedEntry, SinkRunner } from '../../collector/sink-runner.ts'
-import type { Entry, KeepingSink, KeepingSinkEvents, SinkStatus } from '../../collector/sinks/sink.ts'
+import { type Entry, type KeepingSink, type KeepingSinkEvents, noEvents, type SinkStatus } from '../../collector/sinks/sink.ts'
 import { encodeKeptHead, type SinkPlace } from '../../collector/spool/spool-bodies.ts'
 import { recordTypes } from '../../collector/spool/spool-record.ts'
 import { encodeLines, frameKinds } from '../../wire/frame.ts'
@@ -22,7 +22,7 @@ const topic = logTopic('info', 'shop')
 class SlowSink implements KeepingSink {
   readonly name = 'slow'
   readonly patterns = compilePatterns(['log.>'])
-  events: KeepingSinkEvents = { done() {}, lost() {}, moved() {}, note: async () => true, oldest: () => 0 }
+  events: KeepingSinkEvents = noEvents
   readonly held: Entry[] = []
   readonly written: string[] = []
   entriesMax = 4
@@ -138,6 +138,7 @@ async function newRunner(dir: string): Promise<RunnerInTest> {
     note: async (place) => notes.push(place) > 0,
     moved() {},
     gaveUp() {},
+    hostOf: () => undefined,
     books: () => [{ origin, topic, book }],
     gaveUpTo: 0,
   })
@@ -170,6 +171,8 @@ async function newRunner(dir: string): Promise<RunnerInTest> {
         topic: of,
         kind: frameKinds.lines,
         origin,
+        seq: 0,
+        timeMs: 1,
         lines: copy,
         count: lines.length,
         receivedAtMs: 1,

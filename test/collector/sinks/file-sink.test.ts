@@ -29,7 +29,7 @@ function fileSink(dir: string, rotateBytes: number = 1e9) {
   const writeBytes = (topic: Topic, lines: Buffer, { isSpooled = true }: { readonly isSpooled?: boolean } = {}) => {
     const position = entries.at(-1)?.end ?? 0
     const count = lines.toString('latin1').split('\n').length - 1
-    const of = { topic, kind: frameKinds.lines, origin: 'origin-000000000' }
+    const of = { topic, kind: frameKinds.lines, origin: 'origin-000000000', seq: 0, timeMs: 0 }
     const entry: Entry = { position, end: position + lines.length, ...of, lines, count, receivedAtMs: Date.now(), isSpooled }
     entries.push(entry)
     sink.write(entry)

@@ -38,6 +38,8 @@ function logFile(path: string, rotateBytes: number = large) {
       topic,
       kind: frameKinds.lines,
       origin: 'origin-000000000',
+      seq: 0,
+      timeMs: 0,
       lines,
       count,
       receivedAtMs: 0,

@@ -93,7 +93,7 @@ async function runRounds(dir: string, rotateBytes: number, rounds: readonly Roun
     for (const text of texts) {
       const lines = Buffer.from(text.map((line) => `${line}\n`).join(''))
       const position = (entries.at(-1)?.end ?? 0) + 7
-      const of = { topic, kind: frameKinds.lines, origin: 'origin-000000000' }
+      const of = { topic, kind: frameKinds.lines, origin: 'origin-000000000', seq: 0, timeMs: 0 }
       const entry = { position, end: position + lines.length, ...of, lines, count: text.length, receivedAtMs: 0, isSpooled: true }
       entries.push(entry)
       sink.write(entry)
