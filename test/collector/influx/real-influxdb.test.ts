@@ -3,7 +3,6 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { findInfluxd, startInfluxOne } from '../../support/influx-servers.ts'
 import { root, startCollector, startNode, tempDir } from '../../support/processes.ts'
-import { until } from '../../support/until.ts'
 import { configFor, settled } from '../spooling.ts'
 
 const influxd = await findInfluxd()
