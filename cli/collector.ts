@@ -2,7 +2,8 @@ import { once } from 'node:events'
 import { readFileSync, statSync } from 'node:fs'
 import { relative, resolve } from 'node:path'
 import { type Collector, startCollector } from '../collector/collector.ts'
-import { type CollectorConfig, configBytesMax, requireConfig } from '../collector/config.ts'
+import { type CollectorConfig, configBytesMax, requireConfig, type SinkConfig } from '../collector/config.ts'
+import { influxPlace } from '../collector/sinks/influx/influx-config.ts'
 import { drainMaxMs } from '../wire/limits.ts'
 import { formatCount } from '../wire/quantity.ts'
 import { SpillwayError } from '../wire/spillway-error.ts'
@@ -62,11 +63,16 @@ function printScreen(collector: Collector, config: CollectorConfig): void {
     ['receives', config.subscribe.join('  ')],
   ]
   for (const [name, sink] of Object.entries(config.sinks)) {
-    rows.push([name, `${sink.type === 'file' ? relativePath(sink.path) : 'standard output'}  (${sink.topics.join('  ')})`])
+    rows.push([name, `${placeOf(sink)}  (${sink.topics.join('  ')})`])
   }
   words(config).write(
     `spillway collector ${version}, pid ${process.pid}, ready\n${rows.map(([name = '', value]) => `  ${name.padEnd(9)}${value}`).join('\n')}\n`,
   )
+}
+
+function placeOf(sink: SinkConfig): string {
+  if (sink.type === 'file') return relativePath(sink.path)
+  return sink.type === 'influxdb' ? influxPlace(sink) : 'standard output'
 }
 
 function relativePath(path: string): string {

@@ -56,3 +56,7 @@ export interface QueryFlags {
   readonly follow?: boolean
   readonly sql?: string
 }
+
+export interface ValidateFlags {
+  readonly connect?: boolean
+}

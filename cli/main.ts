@@ -4,7 +4,7 @@ import { Command, CommanderError, InvalidArgumentError } from 'commander'
 import { parseDuration } from '../wire/quantity.ts'
 import { SpillwayError } from '../wire/spillway-error.ts'
 import { version } from '../wire/version.ts'
-import type { CollectorFlags, DoctorFlags, QueryFlags, StatusFlags, TailFlags } from './flags.ts'
+import type { CollectorFlags, DoctorFlags, QueryFlags, StatusFlags, TailFlags, ValidateFlags } from './flags.ts'
 
 const exitFailed = 1
 const exitUsage = 2
@@ -145,8 +145,12 @@ program
   .command('validate')
   .description('Check a configuration file and print everything that is wrong with it.')
   .argument('<file>', 'configuration, YAML')
-  .addHelpText('after', '\nExample:\n  $ spillway validate spillway.yaml')
-  .action(async (file: string) => (await import('./validate.ts')).runValidate(file))
+  .option('--connect', 'ask the databases of its sinks too: are they there, do they take the credentials, is there such a bucket')
+  .addHelpText(
+    'after',
+    '\nExit codes: 0 all is well, 1 a database cannot be written to, 2 the file is wrong.\n\nExamples:\n  $ spillway validate spillway.yaml\n  $ spillway validate --connect spillway.yaml',
+  )
+  .action(async (file: string, flags: ValidateFlags) => (await import('./validate.ts')).runValidate(file, flags))
 
 program
   .command('doctor')

@@ -184,6 +184,13 @@ type InfluxInput = z.infer<typeof shape>
 
 const schema = shape.superRefine(checkTarget).superRefine(checkNames)
 
+/** Where it writes, without anything secret. */
+export function influxPlace({ url, org, bucket, database, retentionPolicy }: InfluxTargetConfig): string {
+  const place = bucket === undefined ? (database ?? '') : org === undefined ? bucket : `${org}/${bucket}`
+  const policy = retentionPolicy === undefined ? '' : `.${retentionPolicy}`
+  return place === '' ? url : `${url} ${place}${policy}`
+}
+
 function checkTarget(sink: InfluxInput, context: z.RefinementCtx): void {
   const say = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message })
   const { version = 'auto' } = sink

@@ -8,7 +8,7 @@
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http'
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 import type { Transport } from '@influxdata/influxdb-client'
-import type { InfluxTargetConfig } from './influx-config.ts'
+import { type InfluxTargetConfig, influxPlace } from './influx-config.ts'
 import { readRetryAfter } from './retry-policy.ts'
 
 export type WriteOutcome =
@@ -46,10 +46,7 @@ export class InfluxTarget {
 
   /** Where it writes, without anything secret. */
   get where(): string {
-    const { url, org, bucket, database, retentionPolicy } = this.#config
-    const place = bucket === undefined ? (database ?? '') : org === undefined ? bucket : `${org}/${bucket}`
-    const policy = retentionPolicy === undefined ? '' : `.${retentionPolicy}`
-    return place === '' ? url : `${url} ${place}${policy}`
+    return influxPlace(this.#config)
   }
 
   /**
@@ -69,17 +66,9 @@ export class InfluxTarget {
 
   /** What is wrong with it, as far as can be told without writing; undefined when it can be written to. Never rejects. */
   async check(signal: AbortSignal): Promise<string | undefined> {
-    const { database, retentionPolicy } = this.#config
-    try {
-      // A request without lines is checked like any other and stores nothing.
-      const problem = await this.write('', signal)
-      if (problem.kind !== 'written' && problem.kind !== 'badLines') return problem.message
-      if (database === undefined || retentionPolicy === undefined) return undefined
-      return await this.#checkPolicy(database, retentionPolicy, signal)
-    } catch (error) {
-      const outcome = this.#outcomeOf(error)
-      return outcome.kind === 'written' ? undefined : outcome.message
-    }
+    // A request without lines is checked like any other and stores nothing.
+    const outcome = await this.write('', signal)
+    return outcome.kind === 'written' || outcome.kind === 'badLines' ? undefined : outcome.message
   }
 
   close(): void {
@@ -105,14 +94,6 @@ export class InfluxTarget {
       version = typeof value === 'string' ? value : undefined
     })
     return version
-  }
-
-  async #checkPolicy(database: string, policy: string, signal: AbortSignal): Promise<string | undefined> {
-    const quoted = `"${database.replaceAll(/["\\]/g, (char) => `\\${char}`)}"`
-    const q = `SHOW RETENTION POLICIES ON ${quoted}`
-    const answer: unknown = await this.#request('GET', `/query?${new URLSearchParams({ q })}`, '', signal)
-    const text = JSON.stringify(answer)
-    return text.includes(`[${JSON.stringify(policy)},`) ? undefined : `retention policy not found: ${JSON.stringify(policy)}`
   }
 
   async #request(

@@ -6,7 +6,7 @@ const [service = 'counted', count = '1000', name] = process.argv.slice(2)
 const agent = createAgent({ service })
 const options = agent.pinoOptions({ level: 'trace', ...(name !== undefined && { name }) })
 const log = pino(options, agent.destination())
-const levels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal']
+const levels = /** @type {const} */ (['trace', 'debug', 'info', 'warn', 'error', 'fatal'])
 const total = Number(count)
 let n = 0
 function some() {

@@ -97,7 +97,7 @@ test('what is no JSON object is its own message', () => {
 test('names of an object’s prototype are no paths', () => {
   const [point] = points(['{"msg":"x"}'], {
     tags: ['constructor.name', '__proto__'],
-    fields: { toString: 'string', 'constructor.name': 'string' },
+    fields: Object.fromEntries(['toString', 'constructor.name'].map((path) => [path, 'string'] as const)),
   })
   expect(point?.fields).toEqual({ message: 'x' })
 })
