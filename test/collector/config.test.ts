@@ -333,9 +333,9 @@ describe('what is wrong is told where it stands, with what was expected', () => 
     [
       'another type of sink',
       'sinks:\n  a: { type: kafka }',
-      /^spillway\.yaml:2:14: sinks\.a\.type: expected one of file, stdout; got "kafka"$/,
+      /^spillway\.yaml:2:14: sinks\.a\.type: expected one of file, influxdb, stdout; got "kafka"$/,
     ],
-    ['a sink without a type', 'sinks: { a: {} }', /^spillway\.yaml:1:13: sinks\.a\.type: expected one of file, stdout/],
+    ['a sink without a type', 'sinks: { a: {} }', /^spillway\.yaml:1:13: sinks\.a\.type: expected one of file, influxdb, stdout/],
     ['a sink that is none', 'sinks: { a: 7 }', /^spillway\.yaml:1:13: sinks\.a: /],
     ['sinks in a list', 'sinks: [{ type: file }]', /^spillway\.yaml:1:8: sinks: /],
     [
