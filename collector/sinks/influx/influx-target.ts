@@ -35,8 +35,8 @@ export class InfluxTarget {
   readonly #agent: HttpAgent | HttpsAgent
   #transport: Promise<Transport> | undefined
   #path: string | undefined
-  /** Answers that were ended because of their length, by the signal of their request. */
-  readonly #tooLong = new WeakMap<AbortSignal, LongAnswer>()
+  /** What the client's transport does not tell of a request, by its signal. */
+  readonly #exchanges = new WeakMap<AbortSignal, Exchange>()
 
   constructor(config: InfluxTargetConfig, connectionsMax = 1) {
     this.#config = config
@@ -109,11 +109,19 @@ export class InfluxTarget {
     const ending = new AbortController()
     const end = () => ending.abort()
     signal.addEventListener('abort', end)
+    let timer: NodeJS.Timeout | undefined
     let isLate = false
-    const timer = setTimeout(() => {
-      isLate = true
-      end()
-    }, timeoutMs)
+    const exchange: Exchange = {
+      longAnswer: undefined,
+      // A request that waits for its connection is not late: the one before it may be, and ends.
+      began: () => {
+        timer = setTimeout(() => {
+          isLate = true
+          end()
+        }, timeoutMs)
+      },
+    }
+    this.#exchanges.set(ending.signal, exchange)
     const options = {
       method,
       headers: method === 'POST' ? { 'content-type': 'text/plain; charset=utf-8' } : {},
@@ -123,7 +131,7 @@ export class InfluxTarget {
     try {
       return await transport.request(path, body, options, onHeaders)
     } catch (error) {
-      throw this.#tooLong.get(ending.signal) ?? (isLate ? new Error(`no whole answer within ${timeoutMs} ms`, { cause: error }) : error)
+      throw exchange.longAnswer ?? (isLate ? new Error(`no whole answer within ${timeoutMs} ms`, { cause: error }) : error)
     } finally {
       clearTimeout(timer)
       signal.removeEventListener('abort', end)
@@ -139,7 +147,8 @@ export class InfluxTarget {
     const bounded = { http: { request: this.#bounded(httpRequest) }, https: { request: this.#bounded(httpsRequest) } }
     return new InfluxDB({
       url,
-      timeout: timeoutMs,
+      // Of silence. Ours is of the whole, and ends the connection.
+      timeout: 2 * timeoutMs,
       ...(token !== undefined && { token }),
       headers: { 'user-agent': 'spillway', ...(authorization !== undefined && { authorization }) },
       // The place where another function for requests can be given.
@@ -149,21 +158,23 @@ export class InfluxTarget {
 
   /** Ends an answer that is longer than anybody needs, with its connection. The client would tell no more than that it was ended. */
   #bounded(request: typeof httpRequest) {
-    return (options: RequestOptions, onAnswer: (answer: IncomingMessage) => void) =>
-      request(options, (answer) => {
+    return (options: RequestOptions, onAnswer: (answer: IncomingMessage) => void) => {
+      const exchange = options.signal === undefined ? undefined : this.#exchanges.get(options.signal)
+      const made = request(options, (answer) => {
         let bytes = 0
-        let head = ''
+        let body = ''
         answer.on('data', (part: Buffer) => {
           bytes += part.length
-          if (head.length < messageCharsMax) head += part.toString('utf8', 0, messageCharsMax)
+          if (body.length < messageCharsMax) body += part.toString('utf8', 0, messageCharsMax)
           if (bytes <= answerBytesMax) return
-          if (options.signal !== undefined) {
-            this.#tooLong.set(options.signal, { statusCode: answer.statusCode ?? 0, headers: answer.headers, body: head })
-          }
+          if (exchange !== undefined) exchange.longAnswer = { statusCode: answer.statusCode ?? 0, headers: answer.headers, body }
           answer.destroy()
         })
         onAnswer(answer)
       })
+      made.once('socket', () => exchange?.began())
+      return made
+    }
   }
 
   // ── answers ──
@@ -217,6 +228,13 @@ function writePath(config: InfluxTargetConfig, dialect: Dialect): string {
     ...(retentionPolicy !== undefined && { rp: retentionPolicy }),
   })
   return place.size === 0 ? '/write' : `/write?${place}`
+}
+
+interface Exchange {
+  /** An answer that was ended because of its length. */
+  longAnswer: LongAnswer | undefined
+  /** It has a connection. */
+  began(): void
 }
 
 interface LongAnswer {

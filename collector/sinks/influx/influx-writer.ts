@@ -6,7 +6,7 @@
  *                       └───── wait ◄───┴─ unavailable, refused
  *
  * A batch is sent until it is written or the writer is closed; batches are the same lines each time. While a request
- * fails, no further one is begun: one at a time asks whether the server is back.
+ * fails, no further one is begun: those that were ask whether the server is back.
  */
 import { Fifo } from '../../../wire/fifo.ts'
 import { formatCount, formatDuration } from '../../../wire/quantity.ts'
@@ -27,6 +27,7 @@ export interface InfluxWriterOptions<T extends Chunk> {
   readonly target: { write(body: string, signal: AbortSignal): Promise<WriteOutcome> }
   /** Says where it writes, for messages. */
   readonly where: string
+  /** Requests the target makes at one time; it lets others wait. */
   readonly inFlight: number
   readonly batch: { readonly linesMax: number; readonly bytesMax: number; readonly lingerMs: number }
   readonly queue: { readonly linesMax: number; readonly bytesMax: number }
@@ -116,14 +117,18 @@ export class InfluxWriter<T extends Chunk> {
 
   /** What is being sent, and the oldest of what waits behind it. */
   *pending(): Generator<T> {
-    for (const { chunks } of this.#sending) for (const { chunk } of chunks) yield chunk
+    yield* this.#batched()
     const next = this.#queue.peek()
     if (next !== undefined) yield next
   }
 
   *all(): Generator<T> {
-    for (const { chunks } of this.#sending) for (const { chunk } of chunks) yield chunk
+    yield* this.#batched()
     yield* this.#queue
+  }
+
+  *#batched(): Generator<T> {
+    for (const { chunks } of this.#sending) for (const { chunk } of chunks) yield chunk
   }
 
   status(): InfluxWriterStatus {
@@ -178,24 +183,37 @@ export class InfluxWriter<T extends Chunk> {
   // ── batches ──
 
   #pump(): void {
-    const { inFlight, batch } = this.#options
-    while (
-      !this.#isClosed &&
-      this.#queue.length > 0 &&
-      this.#sending.size < inFlight &&
-      (this.#trouble === undefined || this.#sending.size === 0)
-    ) {
-      const isEnough = this.#queueLines >= batch.linesMax || this.#queueBytes >= batch.bytesMax
-      if (!isEnough && !this.#isHurried) {
-        this.#lingerTimer ??= setTimeout(() => this.#hurry(), batch.lingerMs)
-        return
-      }
-      clearTimeout(this.#lingerTimer)
-      this.#lingerTimer = undefined
-      void this.#run(this.#takeBatch())
+    while (this.#canSend) {
+      const batch = this.#nextBatch()
+      if (batch === undefined) break
+      this.#sending.add(batch)
+      void this.#run(batch)
     }
     if (this.#queue.length === 0) this.#isHurried = false
     if (this.#sending.size === 0) this.#tellIdle()
+  }
+
+  /**
+   * One more than there are requests at one time: it is compressed, and waits for a connection, while the server is at
+   * work on those before. While a request fails, no other is begun.
+   */
+  get #canSend(): boolean {
+    if (this.#isClosed || this.#sending.size > this.#options.inFlight) return false
+    return this.#trouble === undefined || this.#sending.size === 0
+  }
+
+  /** Of what waits, when that is enough or has waited long enough. */
+  #nextBatch(): Batch<T> | undefined {
+    const { batch } = this.#options
+    if (this.#queue.length === 0) return undefined
+    const isEnough = this.#queueLines >= batch.linesMax || this.#queueBytes >= batch.bytesMax
+    if (!isEnough && !this.#isHurried) {
+      this.#lingerTimer ??= setTimeout(() => this.#hurry(), batch.lingerMs)
+      return undefined
+    }
+    clearTimeout(this.#lingerTimer)
+    this.#lingerTimer = undefined
+    return this.#takeBatch()
   }
 
   #tellIdle(): void {
@@ -226,7 +244,6 @@ export class InfluxWriter<T extends Chunk> {
         bytes += line.length + 1
       }
     }
-    this.#sending.add(batch)
     return batch
   }
 
