@@ -142,7 +142,44 @@ function sinkFamilies({ sinks }: CollectorStatus): MetricFamily[] {
     each('sink_pending_records', 'Records a sink has yet to write.', (sink) => sink.pendingRecords, 'gauge'),
     each('sink_pending_bytes', 'Bytes a sink has yet to write.', (sink) => sink.pendingBytes, 'gauge'),
     each('sink_lag_seconds', 'Age of the oldest record a sink has yet to write.', (sink) => sink.lagMs / 1_000, 'gauge'),
+    ...serverFamilies(sinks),
     each('sink_failing', '1 while the last write of a sink failed.', (sink) => (sink.error === undefined ? 0 : 1), 'gauge'),
+  ]
+}
+
+/** Of sinks that write to a server. */
+function serverFamilies(sinks: CollectorStatus['sinks']): MetricFamily[] {
+  type SinkBooks = (typeof sinks)[string]
+  const writers = Object.entries(sinks).filter(([, { requests }]) => requests !== undefined)
+  const each = (name: string, help: string, of: (sink: SinkBooks) => number | undefined, kind: Kind = 'counter') =>
+    family(
+      name,
+      kind,
+      help,
+      writers.flatMap(([sink, books]) => {
+        const value = of(books)
+        return value === undefined ? [] : [[{ sink, type: books.type }, value] as const]
+      }),
+    )
+  return [
+    each('sink_requests_total', 'Requests to a sink’s server that went well.', (sink) => sink.requests),
+    each('sink_retries_total', 'Requests to a sink’s server that failed and are made again.', (sink) => sink.retries),
+    each('sink_written_bytes_total', 'Bytes a sink has written to its server, before compression.', (sink) => sink.bytesWritten),
+    each(
+      'sink_last_success_timestamp_seconds',
+      'When a sink’s server last took something, Unix time.',
+      (sink) => (sink.lastSuccessAtMs === undefined ? undefined : sink.lastSuccessAtMs / 1_000),
+      'gauge',
+    ),
+    each(
+      'sink_last_error_timestamp_seconds',
+      'When a request to a sink’s server last failed, Unix time.',
+      (sink) => (sink.lastErrorAtMs === undefined ? undefined : sink.lastErrorAtMs / 1_000),
+      'gauge',
+    ),
+    each('sink_fields_converted_total', 'Fields given the configured type.', (sink) => sink.fieldsConverted),
+    each('sink_fields_omitted_total', 'Fields left out because they have another type.', (sink) => sink.fieldsOmitted),
+    each('sink_tag_values_folded_total', 'Tag values written as ~other because their tag has too many.', (sink) => sink.tagValuesFolded),
   ]
 }
 

@@ -48,6 +48,8 @@ export interface StatusSink {
   readonly pendingBytes: number
   readonly lagMs: number
   readonly error?: string | null | undefined
+  readonly retries: number
+  readonly lastError?: string | null | undefined
 }
 
 export interface StatusSpool {
@@ -147,6 +149,8 @@ const sink = z.object({
   pendingBytes: zero,
   lagMs: milliseconds.default(0),
   error: z.string().nullish(),
+  retries: zero,
+  lastError: z.string().nullish(),
 })
 const spool = z.object({
   dir: z.string(),

@@ -346,6 +346,8 @@ function sinkLines({ sinks }: StatusDocument, width: number): string[] {
     ...shown.flatMap(([, sink], i) => [
       line(rows[i]?.name ?? '', rows[i]?.cells ?? []),
       ...(sink.error ? paragraph('    error', named(sink.error, 3 * width), width) : []),
+      ...(sink.lastError && !sink.error ? paragraph('    last error', named(sink.lastError, 3 * width), width) : []),
+      ...items('    requests', counted([['made again', sink.retries]]), width),
       ...items(
         '    gave up',
         counted([

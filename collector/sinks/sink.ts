@@ -16,17 +16,23 @@ export interface SinkStatus {
   /** Why the last write failed; undefined while all is well. */
   readonly error: string | undefined
   readonly where: string
-  /** Of a sink that writes to a server: requests that went well, and those that did not and were made again. */
+  /** Of a sink that writes to a server; undefined for others. Requests that went well, … */
   readonly requests?: number
+  /** … and those that did not and were, or will be, made again. */
   readonly retries?: number
+  /** Of lines, before they are compressed. */
   readonly bytesWritten?: number
-  /** The last failure, be it over or not, and the last time all went well; times are Unix ms. */
-  readonly lastError?: { readonly message: string; readonly atMs: number } | undefined
+  /** The last failure, be it over or not. */
+  readonly lastError?: string | undefined
+  /** Unix ms. */
+  readonly lastErrorAtMs?: number | undefined
   readonly lastSuccessAtMs?: number | undefined
-  /** Fields of records that were given the configured type, and those that could not be and were left out. */
-  readonly fields?: { readonly converted: number; readonly omitted: number }
-  /** Tag values written as `~other`, and the tags that have too many. */
-  readonly tags?: { readonly folded: number; readonly full: readonly string[] }
+  /** Fields of records that were given the configured type, … */
+  readonly fieldsConverted?: number
+  /** … and those that could not be, and were left out. */
+  readonly fieldsOmitted?: number
+  /** Tag values written as `~other` because their tag has too many. */
+  readonly tagValuesFolded?: number
 }
 
 /** Records of one frame on their way to the sinks. */

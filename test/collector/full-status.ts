@@ -36,6 +36,12 @@ export const fullStatus: CollectorStatus = {
       ...{ type: 'file', topics: ['log.>'], where: 'x', written: 80, dropped: 1, expired: 2, rejected: 3 },
       ...{ pendingRecords: 4, pendingBytes: 5, lagMs: 1_500, error: 'ENOSPC' },
     },
+    influx: {
+      ...{ type: 'influxdb', topics: ['metric.>'], where: 'y', written: 80, dropped: 0, expired: 0, rejected: 3 },
+      ...{ pendingRecords: 4, pendingBytes: 5, lagMs: 0, error: '503', requests: 9, retries: 2, bytesWritten: 1_000 },
+      ...{ lastError: '503', lastErrorAtMs: 1_779_999_999_000, lastSuccessAtMs: 1_779_999_998_000 },
+      ...{ fieldsConverted: 1, fieldsOmitted: 2, tagValuesFolded: 3 },
+    },
   },
   spool: {
     ...{ dir: 'x', bytes: 1_000, bytesMax: 2_000, segments: 3, pendingBytes: 400, syncs: 2 },

@@ -172,10 +172,12 @@ export class InfluxSink implements KeepingSink {
       requests: writer.requests,
       retries: writer.retries,
       bytesWritten: writer.bytesWritten,
-      lastError: writer.lastError,
+      lastError: writer.lastError?.message,
+      lastErrorAtMs: writer.lastError?.atMs,
       lastSuccessAtMs: writer.lastSuccessAtMs,
-      fields: { converted: this.#logs.converted, omitted: this.#logs.omitted },
-      tags: { folded: this.#guard.folded, full: this.#guard.fullTags },
+      fieldsConverted: this.#logs.converted,
+      fieldsOmitted: this.#logs.omitted,
+      tagValuesFolded: this.#guard.folded,
     }
   }
 

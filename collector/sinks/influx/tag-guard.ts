@@ -20,11 +20,6 @@ export class TagGuard {
     this.#onFirst = onFirst
   }
 
-  /** Tags that have had too many values. */
-  get fullTags(): readonly string[] {
-    return [...this.#full]
-  }
-
   value(tag: string, value: string): string {
     let values = this.#values.get(tag)
     if (values === undefined) {

@@ -128,7 +128,7 @@ test('a tag keeps its first values; others become one, are counted, and said onc
   const guard = new TagGuard(2, (tag) => full.push(tag))
   expect(['a', 'b', 'c', 'a', 'd'].map((value) => guard.value('user', value))).toEqual(['a', 'b', '~other', 'a', '~other'])
   expect(guard.value('host', 'c')).toBe('c')
-  expect(guard).toMatchObject({ folded: 2, fullTags: ['user'] })
+  expect(guard.folded).toBe(2)
   expect(full).toEqual(['user'])
 })
 
