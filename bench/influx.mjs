@@ -7,46 +7,56 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { freePorts, median, paired, printTable, root, runApp, spread, withTempDir } from './support.mjs'
 
-const variants = ['client', 'spillway']
+/** @type {readonly Variant[]} */
+const variants = [
+  // Sends each batch as soon as it is full, however many are under way.
+  { name: 'client', by: 'client', inFlight: 0 },
+  { name: 'spillway', by: 'spillway', inFlight: 1 },
+  { name: 'spillway, inFlight: 4', by: 'spillway', inFlight: 4 },
+]
 const seconds = 10
 
 /** @param {{ rounds: number, lines: number }} options */
 export async function run({ rounds, lines }) {
   const influxd = existsSync(join(root, 'test/.tools/influxd')) ? join(root, 'test/.tools/influxd') : 'influxd'
   for (const what of ['lines', 'points']) {
-    const results = await paired(variants, rounds, (by) =>
-      withInfluxd(influxd, (url) => measureThroughput(url, { by, what, count: lines })),
+    const results = await paired(variants, rounds, (variant) =>
+      withInfluxd(influxd, (url) => measureThroughput(url, { ...variant, what, count: lines })),
     )
-    const of = (/** @type {string} */ by, /** @type {'rate' | 'cpu' | 'peakMiB' | 'missing'} */ key) =>
-      (results.get(by) ?? []).map((result) => result[key])
+    const rates = [...results.values()].map((found) => median(found.map(({ rate }) => rate)))
     printTable(
       `InfluxDB 1.x, ${lines.toLocaleString('en')} ${what === 'lines' ? 'raw lines' : 'points'}, gzip, batches of 5,000, ${rounds} rounds: median (min–max)`,
       ['writer', 'thousand a second', '× client', 'CPU s', 'peak RSS MiB', 'missing'],
-      variants.map((by) => [
-        by,
+      [...results].map(([{ name }, found], i) => [
+        name,
         spread(
-          of(by, 'rate').map((rate) => rate / 1e3),
+          found.map(({ rate }) => rate / 1e3),
           0,
         ),
-        (median(of(by, 'rate')) / median(of('client', 'rate'))).toFixed(2),
-        spread(of(by, 'cpu')),
-        spread(of(by, 'peakMiB'), 0),
-        String(Math.max(...of(by, 'missing'))),
+        ((rates[i] ?? 0) / (rates[0] ?? 1)).toFixed(2),
+        spread(found.map(({ cpu }) => cpu)),
+        spread(
+          found.map(({ peakMiB }) => peakMiB),
+          0,
+        ),
+        String(Math.max(...found.map(({ missing }) => missing))),
       ]),
     )
   }
-  const slow = await paired(variants, rounds, (by) =>
-    withSlowServer((url) => runApp('influx-writer.mjs', { by, what: 'lines', url, count: 0, seconds })),
+  const slow = await paired(variants, rounds, (variant) =>
+    withSlowServer((url) => runApp('influx-writer.mjs', { ...variant, what: 'lines', url, count: 0, seconds })),
   )
-  const peak = (/** @type {string} */ by) => (slow.get(by) ?? []).map((result) => result.peakMiB)
+  const peaks = [...slow].map(([{ name }, found]) => ({ name, peak: found.map(({ peakMiB }) => peakMiB) }))
   printTable(
     `A server that takes a second for each request, lines offered as fast as they are taken for ${seconds} s, ${rounds} rounds: median (min–max)`,
     ['writer', 'peak RSS MiB', '× client'],
-    variants.map((by) => [by, spread(peak(by), 0), (median(peak(by)) / median(peak('client'))).toFixed(2)]),
+    peaks.map(({ name, peak }) => [name, spread(peak, 0), (median(peak) / median(peaks[0]?.peak ?? [])).toFixed(2)]),
   )
 }
 
-/** @param {string} url @param {{ by: string, what: string, count: number }} load */
+/** @typedef {{ name: string, by: string, inFlight: number }} Variant */
+
+/** @param {string} url @param {Variant & { what: string, count: number }} load */
 async function measureThroughput(url, load) {
   const { startedAt, peakMiB, cpuSeconds } = await runApp('influx-writer.mjs', { ...load, url, seconds: 0 })
   // Both are timed to the moment at which their process has ended, all answered.

@@ -8,8 +8,8 @@ import { TagGuard } from '../../dist/collector/sinks/influx/tag-guard.js'
 import { encodePoints, frameKinds, metricTopic } from '../../dist/wire/index.js'
 import { usageOf } from '../support.mjs'
 
-/** @type {{ by: 'spillway' | 'client', what: 'lines' | 'points', url: string, count: number, seconds: number }} */
-const { by, what, url, count, seconds } = JSON.parse(process.argv[2] ?? '{}')
+/** @type {{ by: 'spillway' | 'client', what: 'lines' | 'points', url: string, count: number, seconds: number, inFlight?: number }} */
+const { by, what, url, count, seconds, inFlight = 1 } = JSON.parse(process.argv[2] ?? '{}')
 const batchLines = 5_000
 const frameRecords = 500
 const database = 'bench'
@@ -35,7 +35,7 @@ const turn = () => new Promise((resolve) => setImmediate(resolve))
 async function spillway() {
   const config = { url, version: /** @type {const} */ ('1'), database, gzip: true, timeoutMs: 10_000 }
   const none = { org: undefined, bucket: undefined, retentionPolicy: undefined, token: undefined, user: undefined, password: undefined }
-  const target = new InfluxTarget({ ...config, ...none })
+  const target = new InfluxTarget({ ...config, ...none }, inFlight)
   const metrics = new MetricPoints({ buckets: false, origin: true, constant: {} }, new TagGuard(10_000, () => undefined))
   // A frame as the collector gets it: what reads it is measured too.
   const points = Array.from({ length: frameRecords }, (_, i) => ({ attributes: attributesOf(i), value: i }))
@@ -47,7 +47,7 @@ async function spillway() {
   const writer = new InfluxWriter({
     target,
     where: url,
-    inFlight: 1,
+    inFlight,
     batch: { linesMax: batchLines, bytesMax: 1_048_576, lingerMs: 1_000 },
     queue: { linesMax: 50_000, bytesMax: 8_388_608 },
     done: (_chunk, lines) => {

@@ -10,7 +10,7 @@ export const findInfluxd = (): Promise<string | undefined> => findTool({ name: '
 export const findVictoria = (): Promise<string | undefined> =>
   findTool({ name: 'victoria-metrics', package: 'victoria-metrics', versionArgs: ['-version'] })
 
-export interface InfluxServer extends AsyncDisposable {
+interface InfluxServer extends AsyncDisposable {
   readonly url: string
   readonly pid: number
   kill(signal: NodeJS.Signals): Promise<void>
@@ -29,7 +29,7 @@ export interface Victoria extends InfluxServer {
   export(match: string): Promise<readonly VictoriaSeries[]>
 }
 
-export interface VictoriaSeries {
+interface VictoriaSeries {
   readonly metric: Record<string, string>
   readonly values: number[]
   readonly timestamps: number[]

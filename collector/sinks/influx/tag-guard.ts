@@ -1,7 +1,7 @@
 /** Keeps a tag from making series without end: what a tag may have beside its first values becomes `~other`, counted. */
 import { hashOf } from './line-protocol.ts'
 
-export const otherValue = '~other'
+const otherValue = '~other'
 /** Tags whose values are followed; later ones get no value of their own. */
 const guardedTagsMax = 1_000
 
