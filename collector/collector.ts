@@ -407,6 +407,8 @@ export class Collector {
     while (!(await intake.commit()) && performance.now() < untilMs) await after(drainStepMs)
     // What the sinks do not get to now, they do after the next start.
     while (runners.some(({ hasWork }) => hasWork) && performance.now() < untilMs) await after(drainStepMs)
+    // What is on its way to a server: written down as done, it is not sent once more after the next start.
+    await Promise.race([Promise.all(runners.map((runner) => runner.hurry())), after(Math.max(0, untilMs - performance.now()))])
     await this.#checkpointing
     for (const runner of runners) await runner.checkpoint()
   }

@@ -16,6 +16,7 @@ export type { GivenUpReason, LossEntry } from './loss-report.ts'
 export type { LogMetricConfig } from './rollup/log-metrics.ts'
 export type { RollUpConfig, RollUpCounts } from './rollup/roll-up.ts'
 export type { ClosedWindow, WindowsStatus } from './rollup/window-summary.ts'
+export type { InfluxSinkConfig, InfluxTargetConfig } from './sinks/influx/influx-config.ts'
 export type { SinkStatus } from './sinks/sink.ts'
 export type { SpoolStatus } from './spool/spool.ts'
 export type {

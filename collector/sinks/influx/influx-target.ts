@@ -37,6 +37,8 @@ export class InfluxTarget {
   #path: string | undefined
   /** What the client's transport does not tell of a request, by its signal. */
   readonly #exchanges = new WeakMap<AbortSignal, Exchange>()
+  /** Of requests on connections that were used before. */
+  readonly #staleErrors = new WeakSet<Error>()
 
   constructor(config: InfluxTargetConfig, connectionsMax = 1) {
     this.#config = config
@@ -57,7 +59,7 @@ export class InfluxTarget {
   async write(body: string, signal: AbortSignal): Promise<WriteOutcome> {
     try {
       this.#path ??= writePath(this.#config, await this.#dialect(signal))
-      await this.#request('POST', this.#path, body, signal)
+      await this.#post(this.#path, body, signal)
       return { kind: 'written' }
     } catch (error) {
       return this.#outcomeOf(error)
@@ -96,6 +98,16 @@ export class InfluxTarget {
     return version
   }
 
+  /** A connection that was kept open may have been closed by the other side just now: that is no outage. */
+  async #post(path: string, body: string, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#request('POST', path, body, signal)
+    } catch (error) {
+      if (!(error instanceof Error) || !this.#staleErrors.has(error)) throw error
+      await this.#request('POST', path, body, signal)
+    }
+  }
+
   async #request(
     method: 'GET' | 'POST',
     path: string,
@@ -113,6 +125,7 @@ export class InfluxTarget {
     let isLate = false
     const exchange: Exchange = {
       longAnswer: undefined,
+      isReused: false,
       // A request that waits for its connection is not late: the one before it may be, and ends.
       began: () => {
         timer = setTimeout(() => {
@@ -131,6 +144,7 @@ export class InfluxTarget {
     try {
       return await transport.request(path, body, options, onHeaders)
     } catch (error) {
+      if (error instanceof Error && 'code' in error && error.code === 'ECONNRESET' && exchange.isReused) this.#staleErrors.add(error)
       throw exchange.longAnswer ?? (isLate ? new Error(`no whole answer within ${timeoutMs} ms`, { cause: error }) : error)
     } finally {
       clearTimeout(timer)
@@ -172,7 +186,11 @@ export class InfluxTarget {
         })
         onAnswer(answer)
       })
-      made.once('socket', () => exchange?.began())
+      made.once('socket', () => {
+        if (exchange === undefined) return
+        exchange.isReused = made.reusedSocket
+        exchange.began()
+      })
       return made
     }
   }
@@ -233,6 +251,8 @@ function writePath(config: InfluxTargetConfig, dialect: Dialect): string {
 interface Exchange {
   /** An answer that was ended because of its length. */
   longAnswer: LongAnswer | undefined
+  /** Its connection was used before. */
+  isReused: boolean
   /** It has a connection. */
   began(): void
 }

@@ -157,6 +157,15 @@ test.each([400, 503, 200])('an answer with %i that is cut off says nothing', asy
   expect(await outcomeOf({ kind: 'reset', status })).toMatchObject({ kind: 'unavailable' })
 })
 
+test('a kept connection that the server has closed meanwhile is no outage', async () => {
+  await withServer({ bucket: 'b', org: 'a' }, async (target, server) => {
+    expect(await target.write('m f=1 1', never)).toEqual({ kind: 'written' })
+    server.answer = (_request, number) => (number === 1 ? { kind: 'slam' } : { kind: 'status', status: 204 })
+    expect(await target.write('m f=1 2', never)).toEqual({ kind: 'written' })
+    expect(server.requests).toHaveLength(3)
+  })
+})
+
 test('connections that are reset or refused are an outage', async () => {
   expect(await outcomeOf({ kind: 'slam' })).toMatchObject({ kind: 'unavailable' })
   const gone = await withServer({}, async (_target, server) => server.url)

@@ -94,7 +94,7 @@ test.each([
   ['429 with nonsense', [status(429, { 'retry-after': '-5' })]],
   ['a reset', [{ kind: 'slam' }]],
   ['a reset in the middle of an answer', [{ kind: 'reset', status: 503 }]],
-  ['several of them', [status(500), { kind: 'slam' }, status(503), status(429)]],
+  ['several of them', [{ kind: 'slam' }, status(500), status(503), status(429)]],
   ['401', [status(401)]],
   ['403', [status(403)]],
   ['404', [status(404)]],
