@@ -186,7 +186,7 @@ export class SinkRunner {
 
   /** What waits in memory and moves; zero for a sink that is behind or hangs, which nothing is to wait for. */
   get crowdingBytes(): number {
-    return this.#isBehind || this.#isStalled ? 0 : this.#queueBytes + this.sink.movingBytes
+    return this.#isBehind || this.#isStalled || this.sink.isNeverWaitedFor === true ? 0 : this.#queueBytes + this.sink.movingBytes
   }
 
   get #isStalled(): boolean {

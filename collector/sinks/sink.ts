@@ -119,6 +119,8 @@ export interface KeepingSink extends Sink {
   /** Whether something of a topic cannot be written now, and no more of it can be held. */
   isFullFor(topic: Topic): boolean
   readonly pendingBytes: number
+  /** Whether nothing that is received waits for it: what it cannot take as fast as it comes, it reads from the spool later. */
+  readonly isNeverWaitedFor?: boolean
   /** What waits and will be written soon; not what cannot be written now. */
   readonly movingBytes: number
   /** When the oldest entry it holds or has missed was received, Unix ms; infinite when there is none. */

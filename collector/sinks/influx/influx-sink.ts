@@ -33,6 +33,8 @@ export class InfluxSink implements KeepingSink {
   readonly takesOnDemand?: boolean | undefined
   events: KeepingSinkEvents = noEvents
   readonly missedFrom = undefined
+  /** A server may be anywhere, and slower than a disk. */
+  readonly isNeverWaitedFor = true
   readonly #config: InfluxSinkConfig
   readonly #target: InfluxTarget
   readonly #writer: InfluxWriter<EntryChunk>
@@ -82,9 +84,8 @@ export class InfluxSink implements KeepingSink {
     return this.#writer.pendingBytes
   }
 
-  /** Nobody waits for a server that may be anywhere; what it cannot take as fast as it comes is in the spool. */
   get movingBytes(): number {
-    return 0
+    return this.#writer.isFailing ? 0 : this.#writer.pendingBytes
   }
 
   get oldestAtMs(): number {

@@ -10,7 +10,7 @@ const levels = /** @type {const} */ (['trace', 'debug', 'info', 'warn', 'error',
 const total = Number(count)
 let n = 0
 function some() {
-  while (n < total && agent.stats().ringBytes < 2 * 1_048_576) {
+  while (n < total && agent.stats().ringBytes < 6 * 1_048_576) {
     for (let i = 0; i < 100 && n < total; i += 1, n += 1) {
       log[levels[n % levels.length] ?? 'info']({ n, res: { statusCode: 200 + (n % 3) }, ms: n / 8 }, 'order, "paid" = yes')
     }
