@@ -421,8 +421,19 @@ describe('a sink that is behind', () => {
     const { end } = it.spool
     const lines = Buffer.from('one\ntwo\n')
     book.pending += 2
-    const of = { topic, kind: frameKinds.lines, origin }
-    runner.offer({ position: end, end, ...of, lines, count: 2, receivedAtMs: 1, isSpooled: false, holders: 1, block: undefined })
+    runner.offer({
+      position: end,
+      end,
+      topic,
+      origin,
+      ...{ kind: frameKinds.lines, seq: 0, timeMs: 0 },
+      lines,
+      count: 2,
+      receivedAtMs: 1,
+      isSpooled: false,
+      holders: 1,
+      block: undefined,
+    })
     expect(book.expired).toBe(2)
     await finish()
     expect(sink.written).toEqual(sent)
