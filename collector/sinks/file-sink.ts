@@ -8,8 +8,7 @@ import type { FilePlace, SinkPlace } from '../spool/spool-bodies.ts'
 import { identityOf, LogFile, nameParts, rotationOf } from './log-file.ts'
 import type { LogPath } from './log-path.ts'
 import { entryText } from './points-lines.ts'
-import { type Entry, type KeepingSink, type KeepingSinkEvents, noEvents, type SinkStatus } from './sink.ts'
-import type { LostRecords } from './unsynced.ts'
+import { type Entry, type KeepingSink, type KeepingSinkEvents, type LostRecords, noEvents, type SinkStatus } from './sink.ts'
 import { WrittenTail } from './written-tail.ts'
 
 const retryFirstMs = 100

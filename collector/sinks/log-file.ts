@@ -14,8 +14,8 @@ import { crashPoints } from '../spool/crash-points.ts'
 import type { FilePlace } from '../spool/spool-bodies.ts'
 import { syncFolder } from '../sync-folder.ts'
 import { dropBytes, WriteBuffer, writeFully } from '../write-buffer.ts'
-import type { Entry } from './sink.ts'
-import { type LostRecords, Unsynced } from './unsynced.ts'
+import type { Entry, LostRecords } from './sink.ts'
+import { Unsynced } from './unsynced.ts'
 import type { WrittenTail } from './written-tail.ts'
 
 const lineFeed = 10

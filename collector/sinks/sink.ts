@@ -3,7 +3,6 @@ import type { FrameKind } from '../../wire/frame.ts'
 import type { CompiledPatterns } from '../../wire/pattern.ts'
 import type { Topic } from '../../wire/topic.ts'
 import type { SinkPlace } from '../spool/spool-bodies.ts'
-import type { LostRecords } from './unsynced.ts'
 
 export interface SinkStatus {
   readonly type: string
@@ -77,6 +76,13 @@ export function isFor(
   kept: { readonly topic: string; readonly frame: { readonly onDemand: boolean } },
 ): boolean {
   return sink.patterns.matches(kept.topic) && (sink.takesOnDemand || !kept.frame.onDemand)
+}
+
+/** Records that were done and are not on the disk. */
+export interface LostRecords {
+  readonly origin: string
+  readonly topic: Topic
+  readonly records: number
 }
 
 export interface KeepingSinkEvents {

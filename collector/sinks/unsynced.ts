@@ -8,8 +8,7 @@
 import { constants } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { crc32 } from 'node:zlib'
-import type { Topic } from '../../wire/topic.ts'
-import type { Entry } from './sink.ts'
+import type { Entry, LostRecords } from './sink.ts'
 
 const pieceBytes = 1_048_576
 
@@ -18,12 +17,6 @@ interface Written {
   readonly from: number
   readonly to: number
   readonly checksum: number
-}
-
-export interface LostRecords {
-  readonly origin: string
-  readonly topic: Topic
-  readonly records: number
 }
 
 export class Unsynced {
