@@ -13,8 +13,22 @@ export interface TailFlags {
   readonly connect?: string
   readonly level?: string
   readonly service?: string
+  readonly metrics?: boolean
+  readonly where?: string
+  readonly grep?: readonly string[]
+  readonly exclude?: readonly string[]
+  readonly highlight?: readonly string[]
+  readonly fields?: string
+  readonly template?: string
   readonly json?: boolean
+  readonly logfmt?: boolean
   readonly pretty?: boolean
+  readonly time?: string
+  /** False for `--no-color`. */
+  readonly color: boolean
+  readonly wrap?: boolean
+  readonly truncate?: boolean
+  readonly exitStatus?: boolean
   readonly limit?: number
   /** Milliseconds. */
   readonly for?: number

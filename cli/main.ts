@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** The `spillway` command. Each subcommand loads its part only when it is run. */
-import { Command, CommanderError, InvalidArgumentError } from 'commander'
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { timeForms } from '../dashboards/shown-time.ts'
 import { parseDuration } from '../wire/quantity.ts'
 import { SpillwayError } from '../wire/spillway-error.ts'
 import { version } from '../wire/version.ts'
@@ -64,19 +65,37 @@ program
   .option('--connect <endpoint>', 'tail endpoint of the collector (default: tcp://127.0.0.1:7703)')
   .option('--level <level>', 'this level and above: trace, debug, info, warn, error, fatal')
   .option('--service <name>', 'only this service')
+  .option('--where <expr>', "only records that meet this condition, such as 'res.statusCode >= 500'")
+  .option('--grep <text>', 'only lines that hold this text, or /regular expression/; given several times: any of them', collect)
+  .option('--exclude <text>', 'no lines that hold this text, or /regular expression/; given several times: none of them', collect)
+  .option('--highlight <text>', 'mark this text, or /regular expression/, wherever it stands', collect)
+  .option('--metrics', 'points of metrics instead of lines')
+  .option('--fields <a,b.c>', 'only these fields, in this order')
+  .option('--template <text>', "write each record like this: '{time} {level} {msg} {res.statusCode}'")
   .option('--json', 'lines as they were logged, also on a terminal')
+  .option('--logfmt', 'key=value pairs, also on a terminal')
   .option('--pretty', 'for people, also into a pipe')
+  .addOption(new Option('--time <form>', 'time for people').choices(timeForms).default('local'))
+  .option('--no-color', 'no colours, as with NO_COLOR=1; FORCE_COLOR=1 asks for them also in a pipe')
+  .option('--wrap', 'long lines go on in the next row of the terminal (default)')
+  .addOption(new Option('--truncate', 'long lines are cut at the edge of the terminal').conflicts('wrap'))
   .option('--limit <n>', 'end after this many records', parseCount)
   .option('--for <duration>', 'end after this long, such as 500ms, 10s or 5m', parseFor)
+  .option('--exit-status', 'exit code 1 when nothing was shown')
   .addHelpText(
     'after',
     `
 Records go to standard output, words about them to standard error. Missed records are counted and said.
+On a terminal: space pauses, / filters, 1 to 6 set the level, c clears, q quits, ? tells more.
 
 Examples:
   $ spillway tail --level warn
   $ spillway tail 'log.*.checkout.>' --for 10s
-  $ spillway tail --service checkout --json | jq .msg`,
+  $ spillway tail --where 'res.statusCode >= 500 && responseTime > 100'
+  $ spillway tail --grep /refused|declined/i --time relative
+  $ spillway tail --metrics --service checkout
+  $ spillway tail --service checkout --json | jq .msg
+  $ spillway tail --level error --for 5m --limit 1 --exit-status && echo 'there was an error'`,
   )
   .action(async (patterns: string[], flags: TailFlags) => (await import('./tail.ts')).runTail(patterns, flags))
 

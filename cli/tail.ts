@@ -1,26 +1,57 @@
-import { Tail } from '../dashboards/tail.ts'
+import type { RecordForm } from '../dashboards/record-format.ts'
+import { parseTimeForm } from '../dashboards/shown-time.ts'
+import { Tail, type TailOptions } from '../dashboards/tail.ts'
+import { TailScreen } from '../dashboards/tail-screen.ts'
+import { TailStream } from '../dashboards/tail-stream.ts'
+import { Terminal } from '../dashboards/terminal.ts'
+import { wantsColour } from './colour.ts'
 import type { TailFlags } from './flags.ts'
 
 export async function runTail(patterns: readonly string[], flags: TailFlags): Promise<void> {
   const isTerminal = process.stdout.isTTY === true
-  const tail = new Tail(
-    {
-      patterns,
-      connect: flags.connect,
-      level: flags.level,
-      service: flags.service,
-      isRaw: flags.json === true,
-      isPretty: flags.pretty === true || isTerminal,
-      hasColour: isTerminal && process.stdout.hasColors(),
-      limit: flags.limit,
-      forMs: flags.for,
-    },
-    process.stdout,
-    process.stderr,
-  )
+  const form = formOf(flags, isTerminal)
+  const options: TailOptions = {
+    patterns,
+    connect: flags.connect,
+    level: flags.level,
+    service: flags.service,
+    isMetrics: flags.metrics === true,
+    where: flags.where,
+    grep: flags.grep ?? [],
+    exclude: flags.exclude ?? [],
+    highlight: flags.highlight ?? [],
+    form,
+    fields: flags.fields,
+    template: flags.template,
+    time: parseTimeForm(flags.time ?? 'local'),
+    limit: flags.limit,
+    forMs: flags.for,
+  }
   const stop = new AbortController()
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => stop.abort())
-  await tail.run(stop.signal)
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop.abort())
+  let tail: Tail
+  const hasColour = wantsColour(flags.color) && (isTerminal || form === 'people')
+  const ended = () => stop.abort()
+  if (Terminal.isThere()) {
+    const screen = new TailScreen({ hasColour, isTruncated: flags.truncate === true, ended })
+    // Options that cannot be meant are told on a terminal that is as it was.
+    tail = new Tail(options, screen)
+    screen.open(tail)
+    await tail.run(stop.signal).finally(() => screen.close())
+  } else {
+    tail = new Tail(
+      options,
+      new TailStream(process.stdout, process.stderr, { hasColour, isForPeople: form === 'people', ended: () => tail.end() }),
+    )
+    await tail.run(stop.signal)
+  }
+  if (flags.exitStatus === true && tail.counts.shown === 0) process.exitCode = 1
   // Told to stop, it does not wait for a reader that has stopped; at its own end it does, as `| less` expects.
   if (stop.signal.aborted) process.exit()
+}
+
+function formOf(flags: TailFlags, isTerminal: boolean): RecordForm {
+  if (flags.json === true) return 'raw'
+  if (flags.logfmt === true) return 'logfmt'
+  return flags.pretty === true || isTerminal ? 'people' : 'raw'
 }

@@ -8,11 +8,13 @@ export interface TailFilter {
   /** This level and above. */
   readonly level?: string | undefined
   readonly service?: string | undefined
+  /** Points of metrics, unless patterns say what. */
+  readonly isMetrics?: boolean | undefined
 }
 
 /** @throws {@link SpillwayError} `SPW_OPTION_INVALID` for a level that is none, or when nothing can match. */
 export function tailPatterns(filter: TailFilter): string[] {
-  const wanted = filter.patterns.length === 0 ? ['log.>'] : filter.patterns
+  const wanted = filter.patterns.length === 0 ? [filter.isMetrics ? 'metric.>' : 'log.>'] : filter.patterns
   const rank = filter.level === undefined ? 0 : rankOfName(filter.level)
   if (rank === undefined)
     throw new SpillwayError('SPW_OPTION_INVALID', `--level: expected one of ${levels.join(', ')}; got ${JSON.stringify(filter.level)}`)
@@ -57,12 +59,16 @@ function narrow(pattern: string, wantedLevels: readonly string[], service: strin
     const open = tokens.indexOf('>')
     return open !== -1 && index >= open ? '*' : (tokens[index] ?? '')
   }
+  const open = tokens.indexOf('>')
   // Only log topics have a level; a filter by one leaves nothing else.
+  if (at(0) === 'metric' && wantedLevels.length === levels.length && service !== undefined) {
+    if (at(1) !== '*' && at(1) !== service) return []
+    return [['metric', service, ...(open !== -1 && open <= 2 ? ['>'] : tokens.slice(2))].join('.')]
+  }
   if (at(0) !== 'log' && at(0) !== '*') return []
   const levelsHere = wantedLevels.filter((level) => at(1) === '*' || at(1) === level)
   const serviceHere = service === undefined || at(2) === service ? at(2) : at(2) === '*' ? service : undefined
   if (serviceHere === undefined) return []
-  const open = tokens.indexOf('>')
   const rest = open !== -1 && open <= 3 ? ['>'] : tokens.slice(3)
   return levelsHere.map((level) => ['log', level, serviceHere, ...rest].join('.'))
 }

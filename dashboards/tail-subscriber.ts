@@ -16,7 +16,9 @@ import { encodeToken, isTopic, parseTopic, type Topic, type TopicParts } from '.
 
 export interface TailEvents {
   /** Lines of one topic, each ended by LF. */
-  lines(parts: TopicParts, frame: DecodedFrame, lines: Buffer, count: number): void
+  lines(parts: TopicParts, frame: DecodedFrame, lines: Buffer, count: number, topic: Topic): void
+  /** Points of one topic: of the frame's, those from the place `from` up to `to`. */
+  points(parts: TopicParts, frame: DecodedFrame, fresh: { readonly from: number; readonly to: number }, topic: Topic): void
   /** Records that will not come any more. */
   missed(count: number): void
   /** The connection: `waiting` before the first, then `connected` and `lost` in turn. */
@@ -29,10 +31,10 @@ const queueFrames = 2_000
 export class TailSubscriber {
   readonly #context: Context
   readonly #socket: XSubscriber
-  readonly #patterns: CompiledPatterns
+  #patterns: CompiledPatterns
   readonly #events: TailEvents
   readonly #ledgers = new Map<string, StreamLedger>()
-  readonly #asks: readonly string[]
+  #asks: readonly string[]
   #timer: NodeJS.Timeout | undefined
   #renewTimer: NodeJS.Timeout | undefined
   #loops: Promise<void>[] = []
@@ -52,7 +54,7 @@ export class TailSubscriber {
   }
 
   async open(endpoint: Endpoint): Promise<void> {
-    const { steady, here } = demandPrefixes(`${encodeToken(hostname())}~${process.pid}`, this.#asks)
+    const { steady, here } = this.#demand
     // Manifests show loss at the end of a burst, which no later frame would show.
     for (const prefix of [...this.#patterns.prefixes, 'sys.', ...steady]) this.#say(1, prefix)
     if (this.#asks.length > 0) this.#renew(here)
@@ -69,6 +71,25 @@ export class TailSubscriber {
       this.#say(0, here)
       this.#say(1, here)
     }, demandRenewMs)
+  }
+
+  /** Asks for other topics, and applications for something else, from now on. What was not asked for before is not missed. */
+  change(patterns: readonly string[], asks: readonly string[] = []): void {
+    const before = [...this.#patterns.prefixes, ...this.#demand.steady]
+    const wasHere = this.#asks.length > 0 ? this.#demand.here : undefined
+    this.#patterns = compilePatterns(patterns)
+    this.#asks = asks
+    const now = [...this.#patterns.prefixes, ...this.#demand.steady]
+    for (const prefix of now) if (!before.includes(prefix)) this.#say(1, prefix)
+    for (const prefix of before) if (!now.includes(prefix)) this.#say(0, prefix)
+    clearInterval(this.#renewTimer)
+    if (wasHere !== undefined) this.#say(0, wasHere)
+    if (asks.length > 0) this.#renew(this.#demand.here)
+    for (const key of this.#ledgers.keys()) if (!this.#patterns.matches(key.slice(key.indexOf(' ') + 1))) this.#ledgers.delete(key)
+  }
+
+  get #demand(): ReturnType<typeof demandPrefixes> {
+    return demandPrefixes(`${encodeToken(hostname())}~${process.pid}`, this.#asks)
   }
 
   #say(what: 0 | 1, prefix: string): void {
@@ -110,15 +131,20 @@ export class TailSubscriber {
     if (parts === undefined || !isTopic(topic) || !decoded.ok) return
     const { frame } = decoded
     if (frame.kind === frameKinds.manifest) this.#announce(frame)
-    else if (frame.kind === frameKinds.lines && this.#patterns.matches(topic)) this.#lines(topic, parts, frame)
+    else if (this.#patterns.matches(topic)) this.#records(topic, parts, frame)
   }
 
-  #lines(topic: Topic, parts: TopicParts, frame: DecodedFrame): void {
+  #records(topic: Topic, parts: TopicParts, frame: DecodedFrame): void {
     const fresh = this.#ledger(frame.origin, topic, frame.seq).receive(frame.seq, frame.count, performance.now()) ?? []
     for (const { from, to } of fresh) {
       const count = to - from
+      if (frame.kind === frameKinds.points) {
+        this.#events.points(parts, frame, { from: from - frame.seq, to: to - frame.seq }, topic)
+        continue
+      }
+      if (frame.kind !== frameKinds.lines) continue
       const lines = count === frame.count ? frame.body : sliceLines(frame.body, from - frame.seq, count)
-      this.#events.lines(parts, frame, lines, count)
+      this.#events.lines(parts, frame, lines, count, topic)
     }
   }
 

@@ -39,7 +39,8 @@ export function textWidth(text: string): number {
   return columns
 }
 
-function charWidth(char: string): number {
+/** Columns of one character: 0, 1 or 2. */
+export function charWidth(char: string): number {
   const code = char.codePointAt(0) ?? 0
   if (code < 0x300) return 1
   if (code === emojiVariation) return 1

@@ -45,7 +45,7 @@ test.each(commands)(
     expect(purpose).toMatch(/^[A-Z].*\.$/s)
     const options = /Options:\n([\s\S]*?)\n\n/.exec(`${help}\n\n`)?.[1]?.split('\n') ?? []
     expect(options.length).toBeGreaterThan(0)
-    for (const option of options) expect(option).toMatch(/^ {2}(?:-\w, )?--[a-z]+(?: <[^>]+>)? {2,}\S.{10,}$/)
+    for (const option of options) expect(option).toMatch(/^ {2}(?:-\w, )?--[a-z][a-z-]*(?: <[^>]+>)? {2,}\S.{10,}$/)
     const examples = [...help.matchAll(/^ {2}\$ (spillway .*)$/gm)].map((match) => match[1] ?? '')
     expect(examples.length).toBeGreaterThan(0)
     for (const example of examples) {

@@ -1,11 +1,20 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { formatLine, type LineContext } from '../../dashboards/line-format.ts'
+import { type RecordFormatOptions, recordFormat } from '../../dashboards/record-format.ts'
+import { painted } from '../../dashboards/styled-text.ts'
+import { type RecordContext, TailRecord } from '../../dashboards/tail-record.ts'
 
 const timeMs = new Date(2026, 0, 2, 3, 4, 5, 6).getTime()
-const context: LineContext = { service: 'shop', level: 'info', name: undefined, timeMs }
-const shown = (line: unknown, more: Partial<LineContext> = {}) =>
-  formatLine(typeof line === 'string' ? line : JSON.stringify(line), { ...context, ...more }, false)
+const context: RecordContext = { topic: 'log.info.shop.', service: 'shop', level: 'info', name: undefined, timeMs }
+const options: RecordFormatOptions = { form: 'people', time: 'local', highlights: [] }
+
+/** As it stands on a terminal, one string per row joined by LF. */
+function formatted(line: unknown, more: Partial<RecordContext> = {}, hasColour = false, other: Partial<RecordFormatOptions> = {}): string {
+  const text = typeof line === 'string' ? line : JSON.stringify(line)
+  const rows = recordFormat({ ...options, ...other })(new TailRecord(text, { ...context, ...more }))
+  return rows.map((row) => painted(row, hasColour)).join('\n')
+}
+const shown = (line: unknown, more: Partial<RecordContext> = {}) => formatted(line, more)
 
 test.each([
   [
@@ -52,7 +61,7 @@ test('stacks stand below, one for each error, and not in the line', () => {
 test('a value without end is cut, and one can see that it was', () => {
   const text = shown({ msg: 'm', huge: 'x'.repeat(60_000) })
   expect(text.length).toBeLessThan(2_200)
-  expect(text.endsWith('…')).toBe(true)
+  expect(text.endsWith('… 58,000 more characters')).toBe(true)
 })
 
 test('keys that mean something to JavaScript are data', () => {
@@ -60,8 +69,8 @@ test('keys that mean something to JavaScript are data', () => {
 })
 
 test('colour only when asked for, and only its own', () => {
-  const plain = formatLine('{"msg":"m","a":1}', context, false)
-  const coloured = formatLine('{"msg":"m","a":1}', context, true)
+  const plain = formatted('{"msg":"m","a":1}')
+  const coloured = formatted('{"msg":"m","a":1}', {}, true)
   expect(plain).not.toContain('\u001b')
   expect(coloured).toContain('\u001b[32m')
   const escapes = new RegExp(`${String.fromCharCode(27)}\\[\\d+m`, 'g')
@@ -74,7 +83,7 @@ test('any line at all becomes text without control characters, in as many lines 
       fc.oneof(fc.json({ stringUnit: 'binary' }), fc.string({ unit: 'binary' })),
       fc.string({ unit: 'binary' }),
       (line, service) => {
-        const text = formatLine(line, { ...context, service }, false)
+        const text = formatted(line, { service })
         if (!line.includes('stack')) expect(text).not.toContain('\n')
         expect(text.replaceAll('\n', '')).not.toMatch(/\p{Cc}/u)
       },

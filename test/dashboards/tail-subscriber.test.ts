@@ -20,6 +20,7 @@ test('records missed are told in time, also when the wall clock is set back an h
     missed: (count) => {
       missed += count
     },
+    points: () => undefined,
     connection: () => undefined,
   })
   await subscriber.open(collector.tail as Endpoint)
