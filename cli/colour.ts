@@ -7,5 +7,7 @@ export function wantsColour(flag: boolean): boolean {
   if (!flag) return false
   if (FORCE_COLOR !== undefined) return FORCE_COLOR !== '0' && FORCE_COLOR !== 'false'
   if (NO_COLOR !== undefined && NO_COLOR !== '') return false
-  return process.stdout.isTTY === true && process.stdout.hasColors()
+  // An empty NO_COLOR says nothing; Node 20 takes it for a word.
+  const { NO_COLOR: _empty, ...env } = process.env
+  return process.stdout.isTTY === true && process.stdout.hasColors(env)
 }

@@ -6,10 +6,9 @@ import { levels } from '../wire/level.ts'
 import { formatCount } from '../wire/quantity.ts'
 import { SpillwayError } from '../wire/spillway-error.ts'
 import type { Key } from './keys.ts'
-import { cutEnd, painted, plainText, type StyledText } from './styled-text.ts'
+import { cutEnd, painted, type StyledText } from './styled-text.ts'
 import type { Tail, TailReader } from './tail.ts'
 import { Terminal } from './terminal.ts'
-import { textWidth } from './text-width.ts'
 import { visibleText } from './visible-text.ts'
 
 export interface ScreenOptions {
@@ -24,7 +23,9 @@ const unwrittenBytesMax = 65_536
 const statusEveryMs = 250
 const rateOverMs = 1_000
 const typedCharsMax = 200
-const eraseRow = '\r\u001b[J'
+const eraseStatus = '\r\u001b[J'
+const noWrap = '\u001b[?7l'
+const wrap = '\u001b[?7h'
 const clearScreen = '\u001b[2J\u001b[H'
 
 const help: readonly string[] = [
@@ -49,7 +50,6 @@ export class TailScreen implements TailReader {
   /** What is being typed behind `/`. */
   #typed: string | undefined
   #complaint: string | undefined
-  #statusWidth = 0
   #rate = 0
   #rateSince = { atMs: performance.now(), shown: 0 }
 
@@ -80,7 +80,7 @@ export class TailScreen implements TailReader {
   }
 
   show(rows: readonly StyledText[]): void {
-    const { columns } = this.#terminal
+    const { columns } = this.#terminal.size
     const shown = this.#isTruncated ? rows.map((row) => cutEnd(row, columns)) : rows
     this.#print(shown.map((row) => painted(row, this.#hasColour)).join('\n'))
   }
@@ -90,18 +90,12 @@ export class TailScreen implements TailReader {
   }
 
   #print(text: string): void {
-    this.#terminal.output.write(`${this.#erased()}${text}\n${this.#status()}`)
+    this.#terminal.output.write(`${eraseStatus}${text}\n${this.#status()}`)
   }
 
   #drawStatus(): void {
     // A terminal that takes nothing would only collect them.
-    if (this.isReady) this.#terminal.output.write(`${this.#erased()}${this.#status()}`)
-  }
-
-  /** Takes the status away. Made narrower, a terminal has broken it into several rows. */
-  #erased(): string {
-    const rowsAbove = Math.floor(Math.max(0, this.#statusWidth - 1) / this.#terminal.columns)
-    return `${rowsAbove > 0 ? `\u001b[${rowsAbove}A` : ''}${eraseRow}`
+    if (this.isReady) this.#terminal.output.write(`${eraseStatus}${this.#status()}`)
   }
 
   #tick(): void {
@@ -119,11 +113,14 @@ export class TailScreen implements TailReader {
     return this.#tail?.counts.received ?? 0
   }
 
+  /**
+   * The cursor is left at its beginning: a terminal that is made narrower breaks it into several rows and takes the cursor
+   * along, so that taking it away from there takes all of it, even before the new size is known here.
+   */
   #status(): string {
-    const columns = Math.max(1, this.#terminal.columns - 1)
+    const columns = Math.max(1, this.#terminal.size.columns - 1)
     const text = cutEnd(this.#typed === undefined ? this.#books() : this.#prompt(this.#typed), columns)
-    this.#statusWidth = textWidth(plainText(text))
-    return painted(text, this.#hasColour)
+    return `${noWrap}${painted(text, this.#hasColour)}${wrap}\r`
   }
 
   #prompt(typed: string): StyledText {
@@ -207,7 +204,7 @@ export class TailScreen implements TailReader {
   async close(): Promise<void> {
     clearInterval(this.#timer)
     const { output } = this.#terminal
-    output.write(this.#erased())
+    output.write(eraseStatus)
     const until = performance.now() + 200
     while (output.writableLength > 0 && performance.now() < until && !output.destroyed)
       await new Promise((resolve) => setTimeout(resolve, 5))

@@ -7,6 +7,8 @@ import { Writable } from 'node:stream'
 
 /** A terminal that takes no more is tried again after this. */
 const retryMs = 10
+const lastWordsMs = 300
+const sleeper = new Int32Array(new SharedArrayBuffer(4))
 
 export class TerminalOutput extends Writable {
   readonly #fd: number
@@ -41,12 +43,17 @@ export class TerminalOutput extends Writable {
     })
   }
 
-  /** At once or not at all: for the last words of a process. */
+  /** Before it returns, or not at all: for the last words of a process. Waits for a slow terminal, for a moment. */
   writeNow(text: string): void {
-    try {
-      writeSync(this.#fd, text)
-    } catch {
-      // It is gone, or takes nothing more.
+    let rest = Buffer.from(text, 'latin1')
+    for (let tries = lastWordsMs / retryMs; rest.length > 0 && tries > 0; tries -= 1) {
+      try {
+        rest = rest.subarray(writeSync(this.#fd, rest))
+      } catch (error) {
+        // Else it is gone.
+        if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') return
+        Atomics.wait(sleeper, 0, 0, retryMs)
+      }
     }
   }
 

@@ -16,16 +16,22 @@ export interface TerminalEvents {
   closed(): void
 }
 
+export interface TerminalSize {
+  readonly columns: number
+  readonly rows: number
+}
+
 export interface TerminalOptions {
   /** A screen of its own, which disappears at the end. */
   readonly isFullScreen: boolean
 }
 
-const sizeWithout = { columns: 80, rows: 24 }
+const sizeWithout: TerminalSize = { columns: 80, rows: 24 }
 const hideCursor = '\u001b[?25l'
 const showCursor = '\u001b[?25h'
 const fullScreen = '\u001b[?1049h'
 const normalScreen = '\u001b[?1049l'
+const eraseRow = '\r\u001b[J'
 const resetColours = '\u001b[0m'
 
 export class Terminal {
@@ -52,12 +58,15 @@ export class Terminal {
     this.#enter()
   }
 
-  get columns(): number {
-    return this.#standard.columns || sizeWithout.columns
-  }
-
-  get rows(): number {
-    return this.#standard.rows || sizeWithout.rows
+  /** As it is now, also when the signal that says so has not come yet. */
+  get size(): TerminalSize {
+    try {
+      const [columns, rows] = this.#standard.getWindowSize()
+      if (columns > 0 && rows > 0) return { columns, rows }
+    } catch {
+      // It is gone.
+    }
+    return sizeWithout
   }
 
   readonly #onData = (text: string) => {
@@ -81,6 +90,8 @@ export class Terminal {
     this.#standard.on('error', this.#onEnd).on('resize', this.#onResize)
     process.on('SIGCONT', this.#onContinue)
     process.on('exit', this.#onExit)
+    // Before the error is printed, so that it can be read.
+    process.on('uncaughtExceptionMonitor', this.#onExit)
   }
 
   #enter(): void {
@@ -90,7 +101,7 @@ export class Terminal {
 
   #leave(): void {
     if (!this.#isRaw) return
-    this.#writeNow(`${resetColours}${this.#isFullScreen ? normalScreen : ''}${showCursor}`)
+    this.#writeNow(`${resetColours}${this.#isFullScreen ? normalScreen : eraseRow}${showCursor}`)
     this.#setRaw(false)
   }
 
@@ -119,6 +130,7 @@ export class Terminal {
     this.#leave()
     process.off('SIGCONT', this.#onContinue)
     process.off('exit', this.#onExit)
+    process.off('uncaughtExceptionMonitor', this.#onExit)
     this.#standard.off('resize', this.#onResize)
     this.#input.off('data', this.#onData)
     this.#input.pause()

@@ -37,6 +37,7 @@ export interface PaneOptions {
 export class Pane implements AsyncDisposable {
   readonly #tmux: DebianTool
   readonly #dir: TempDir
+  #server: number | undefined
 
   private constructor(tmux: DebianTool, dir: TempDir) {
     this.#tmux = tmux
@@ -52,11 +53,25 @@ export class Pane implements AsyncDisposable {
     for (const [name, value] of [
       ['remain-on-exit', 'on'],
       ['default-terminal', 'tmux-256color'],
-      ['history-limit', '5000'],
+      ['history-limit', '20000'],
     ] as const)
       await pane.#command('set-option', '-g', name, value)
     await pane.#command('set-option', '-s', 'escape-time', '0')
-    const bare = ['env', '-u', 'NO_COLOR', '-u', 'FORCE_COLOR', '-u', 'CI', ...variables, 'bash', '--norc', '--noprofile']
+    const bare = [
+      'env',
+      '-u',
+      'NO_COLOR',
+      '-u',
+      'FORCE_COLOR',
+      '-u',
+      'CI',
+      '-u',
+      'LD_LIBRARY_PATH',
+      ...variables,
+      'bash',
+      '--norc',
+      '--noprofile',
+    ]
     // A new window, because the options above are those of new ones.
     await pane.#command('new-window', '-k', '-t', ':0', '-c', root, ...bare)
     await until(async () => (await pane.screen()).startsWith('$'), { what: 'the shell has come up' })
@@ -106,6 +121,12 @@ export class Pane implements AsyncDisposable {
     return { stty: stdout, isCursorShown: cursor === '1', isFullScreen: alternate === '1' }
   }
 
+  /** A terminal that takes nothing more, until it is let go on. */
+  async stop(signal: 'SIGSTOP' | 'SIGCONT'): Promise<void> {
+    this.#server ??= Number(await this.#command('display-message', '-p', '#{pid}'))
+    process.kill(this.#server, signal)
+  }
+
   /** Waits until the screen is as it should be; the error shows what it was. */
   async shows(what: RegExp | string, timeoutMs = 20_000): Promise<string> {
     let screen = ''
@@ -124,11 +145,12 @@ export class Pane implements AsyncDisposable {
 
   async #command(...args: readonly string[]): Promise<string> {
     const env = { ...process.env, ...this.#tmux.env }
-    const { stdout } = await run(this.#tmux.path, ['-u', '-S', join(this.#dir.path, 'socket'), ...args], { env })
+    const { stdout } = await run(this.#tmux.path, ['-u', '-S', join(this.#dir.path, 'socket'), ...args], { env, maxBuffer: 67_108_864 })
     return stdout
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#server !== undefined) await this.stop('SIGCONT')
     if (existsSync(join(this.#dir.path, 'socket'))) await this.#command('kill-server').catch(() => undefined)
     await rm(this.#dir.path, { recursive: true, force: true })
   }
