@@ -74,3 +74,15 @@ export interface QueryFlags {
 export interface ValidateFlags {
   readonly connect?: boolean
 }
+
+export interface TopFlags {
+  readonly http?: string
+  /** Milliseconds. */
+  readonly every?: number
+  readonly sort?: string
+  readonly filter?: string
+  readonly once?: boolean
+  readonly json?: boolean
+  /** False for `--no-color`. */
+  readonly color: boolean
+}

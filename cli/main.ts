@@ -2,10 +2,11 @@
 /** The `spillway` command. Each subcommand loads its part only when it is run. */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { timeForms } from '../dashboards/shown-time.ts'
+import { topSorts } from '../dashboards/top-sorts.ts'
 import { parseDuration } from '../wire/quantity.ts'
 import { SpillwayError } from '../wire/spillway-error.ts'
 import { version } from '../wire/version.ts'
-import type { CollectorFlags, DoctorFlags, QueryFlags, StatusFlags, TailFlags, ValidateFlags } from './flags.ts'
+import type { CollectorFlags, DoctorFlags, QueryFlags, StatusFlags, TailFlags, TopFlags, ValidateFlags } from './flags.ts'
 
 const exitFailed = 1
 const exitUsage = 2
@@ -32,6 +33,7 @@ Start here:
   $ spillway tail                         watch it live
   $ spillway query --level error          search what was kept
   $ spillway status                       what was delivered, what was lost and why
+  $ spillway top                          the same, live
 
 Exit codes: 0 done, 1 failed, 2 wrong usage.`,
   )
@@ -159,6 +161,28 @@ Examples:
   $ spillway query --grep payment --csv --fields time,order,cents`,
   )
   .action(async (args: string[], flags: QueryFlags) => (await import('./query.ts')).runQueryCommand(args, flags))
+
+program
+  .command('top')
+  .description('Show live what comes and goes: services, rates by level, losses, lag, event loops, the busiest topics.')
+  .option('--http <host:port>', 'http address of the collector (default: 127.0.0.1:7700)')
+  .option('--every <duration>', 'how often to look (default: 1s)', parseFor)
+  .addOption(new Option('--sort <column>', 'what to sort by').choices(topSorts).default('rate'))
+  .option('--filter <text>', 'only what holds this text, or /regular expression/, in its name')
+  .option('--once', 'measure once, print that and end; so it does without a terminal')
+  .option('--json', 'a JSON document each time, one per line')
+  .option('--no-color', 'no colours, as with NO_COLOR=1')
+  .addHelpText(
+    'after',
+    `
+On a terminal: s sorts, v turns to origins and topics, / filters, space pauses, q quits, ? tells more.
+
+Examples:
+  $ spillway top
+  $ spillway top --sort lost --every 5s
+  $ spillway top --once --json | jq '.services[] | select(.lostPerSecond > 0)'`,
+  )
+  .action(async (flags: TopFlags) => (await import('./top.ts')).runTop(flags))
 
 program
   .command('validate')

@@ -58,7 +58,7 @@ function statusStyle(status: number): Style {
 }
 
 /** `0.4ms`, `12ms`, `1.5s`: without a blank, so that it reads as one word. */
-export function shortDuration(ms: number): string {
+function shortDuration(ms: number): string {
   if (ms >= 9_999.5) return `${Math.round(ms / 1_000)}s`
   if (ms >= 999.5) return `${(ms / 1_000).toFixed(1)}s`
   return ms >= 9.95 || Number.isInteger(ms) ? `${Math.round(ms)}ms` : `${ms.toFixed(1)}ms`

@@ -8,6 +8,8 @@ import { SpillwayError } from '../wire/spillway-error.ts'
 export interface RequestLimits {
   readonly bytesMax: number
   readonly waitMs: number
+  /** @defaultValue `/status.json` */
+  readonly path?: string
 }
 
 /**
@@ -18,7 +20,7 @@ export interface RequestLimits {
  */
 export async function requestStatus(
   address: string,
-  { bytesMax, waitMs }: RequestLimits = { bytesMax: statusBytesMax, waitMs: statusWaitMs },
+  { bytesMax, waitMs, path = '/status.json' }: RequestLimits = { bytesMax: statusBytesMax, waitMs: statusWaitMs },
 ): Promise<string> {
   const target = splitAddress(address)
   if (target === undefined || target.port === 0) {
@@ -33,7 +35,7 @@ export async function requestStatus(
       reject(new SpillwayError('SPW_STATUS_UNAVAILABLE', message, { cause }))
       request.destroy()
     }
-    const request: ClientRequest = get({ ...target, path: '/status.json', agent: false, headers: { accept: 'application/json' } })
+    const request: ClientRequest = get({ ...target, path, agent: false, headers: { accept: 'application/json, text/plain' } })
     const timer = setTimeout(
       () => end(`no whole answer from ${address} within ${formatDuration(waitMs)}; is the collector stopped or overloaded?`),
       waitMs,

@@ -4,7 +4,7 @@
  */
 import type { RecordContext } from './tail-record.ts'
 
-export interface QueuedLines {
+interface QueuedLines {
   readonly context: RecordContext
   /** Each ended by LF. */
   readonly lines: Buffer

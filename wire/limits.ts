@@ -442,3 +442,8 @@ export const exposedSamplesMax = 100_000
 
 /** Series of windows in one answer of `/windows.json`: about 5 MiB, made at one go too. */
 export const windowSeriesShownMax = 20_000
+
+/** Metrics of applications that `spillway top` reads for their event loops' delay: a thousand processes with all their metrics. */
+export const topMetricsBytesMax = 8_388_608
+/** As often as applications tell them. */
+export const topMetricsEveryMs = 10_000

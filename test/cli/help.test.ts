@@ -8,7 +8,7 @@ import { version } from '../../wire/version.ts'
 import { tempDir } from '../support/processes.ts'
 import { runCli } from './run-cli.ts'
 
-const commands = ['collector', 'tail', 'query', 'status', 'validate', 'doctor']
+const commands = ['collector', 'tail', 'query', 'status', 'top', 'validate', 'doctor']
 
 async function helpOf(...args: readonly string[]): Promise<string> {
   await using run = await runCli([...args, '--help'])

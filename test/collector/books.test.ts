@@ -94,7 +94,6 @@ test('status.json has the documented shape, and nothing of it is missing', async
     },
     repairs: { requests: 0, recordsAsked: 0, recordsRepaired: 0, isBreakerOpen: false },
     demand: [],
-    demand: [],
     rollup: {
       ...{ points: 1, late: 0, ahead: 0, overflow: 0, refused: 0, displaced: 0 },
       ...{ series: expect.any(Number) as number, seriesMax: 10_000, conflicting: 0, hidden: 0 },
