@@ -1,11 +1,14 @@
 #!/usr/bin/env node
 /** The `spillway` command. Each subcommand loads its part only when it is run. */
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { timeForms } from '../dashboards/shown-time.ts'
 import { topSorts } from '../dashboards/top-sorts.ts'
 import { parseDuration } from '../wire/quantity.ts'
 import { SpillwayError } from '../wire/spillway-error.ts'
 import { version } from '../wire/version.ts'
+
+import { completionScripts, type Shell, shells } from './completion-scripts.ts'
+
 import type { CollectorFlags, DoctorFlags, QueryFlags, StatusFlags, TailFlags, TopFlags, ValidateFlags } from './flags.ts'
 
 const exitFailed = 1
@@ -104,7 +107,7 @@ Examples:
 program
   .command('status')
   .description('Show the books of a collector: what was accepted, delivered and lost, and why, per application and topic, the worst first.')
-  .option('--http <host:port>', 'http address of the collector (default: 127.0.0.1:7700)')
+  .option('--http <host:port>', 'http address of the collector (default: SPILLWAY_HTTP, else 127.0.0.1:7700)')
   .option('--json', 'the whole status as one JSON document')
   .option(
     '--since <time>',
@@ -165,7 +168,7 @@ Examples:
 program
   .command('top')
   .description('Show live what comes and goes: services, rates by level, losses, lag, event loops, the busiest topics.')
-  .option('--http <host:port>', 'http address of the collector (default: 127.0.0.1:7700)')
+  .option('--http <host:port>', 'http address of the collector (default: SPILLWAY_HTTP, else 127.0.0.1:7700)')
   .option('--every <duration>', 'how often to look (default: 1s)', parseFor)
   .addOption(new Option('--sort <column>', 'what to sort by').choices(topSorts).default('rate'))
   .option('--filter <text>', 'only what holds this text, or /regular expression/, in its name')
@@ -206,6 +209,32 @@ program
   )
   .action(async (flags: DoctorFlags) => (await import('./doctor.ts')).runDoctor(flags))
 
+program
+  .command('completion')
+  .description('Print a script that completes commands, flags, and the services of a running collector.')
+  .addArgument(new Argument('<shell>', 'which shell').choices(shells))
+  .addHelpText(
+    'after',
+    `
+Examples:
+  $ spillway completion bash > ~/.local/share/bash-completion/completions/spillway
+  $ spillway completion zsh > "\${fpath[1]}/_spillway"
+  $ spillway completion fish > ~/.config/fish/completions/spillway.fish`,
+  )
+  .action((shell: Shell) => print(completionScripts[shell]))
+
+program
+  .command('man')
+  .description('Print the manual page.')
+  .addHelpText('after', '\nExample:\n  $ spillway man > ~/.local/share/man/man1/spillway.1')
+  .action(async () => print((await import('./man-page.ts')).manPage(program)))
+
+function print(text: string): void {
+  // A reader that leaves early has seen enough.
+  process.stdout.on('error', () => undefined)
+  process.stdout.write(text)
+}
+
 function collect(value: string, before: string[] | undefined): string[] {
   return [...(before ?? []), value]
 }
@@ -225,7 +254,10 @@ function parseFor(text: string): number {
 async function main(): Promise<void> {
   for (const command of [program, ...program.commands]) command.exitOverride()
   try {
-    await program.parseAsync()
+    const [, , first, shell, ...words] = process.argv
+    // The words at a cursor are not there to be obeyed.
+    if (first === '__complete') await complete(shell, words)
+    else await program.parseAsync()
   } catch (error) {
     if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : exitUsage
     else if (error instanceof SpillwayError) {
@@ -233,6 +265,11 @@ async function main(): Promise<void> {
       process.exitCode = usageCodes.has(error.code) ? exitUsage : exitFailed
     } else throw error
   }
+}
+
+async function complete(shell: string | undefined, words: readonly string[]): Promise<void> {
+  const { candidateLines, candidates } = await import('./complete.ts')
+  print(candidateLines(await candidates(program, shells.find((known) => known === shell) ?? 'bash', words)))
 }
 
 await main()

@@ -3,8 +3,8 @@ import { readStatus } from '../dashboards/status-document.ts'
 import { requestStatus } from '../dashboards/status-request.ts'
 import { statusTable } from '../dashboards/status-table.ts'
 import { visibleText } from '../dashboards/visible-text.ts'
-import { defaultHttpAddress } from '../wire/endpoint.ts'
 import type { StatusFlags } from './flags.ts'
+import { httpAddress } from './http-address.ts'
 
 /** Fits a terminal split in two, a mail, a ticket. */
 const widthMax = 100
@@ -17,7 +17,7 @@ export async function runStatus(flags: StatusFlags): Promise<void> {
   process.stdout.on('error', () => undefined)
   // What cannot be meant is said before anybody is asked.
   if (flags.since !== undefined) sinceMoment(flags.since, Number.POSITIVE_INFINITY)
-  const address = flags.http ?? defaultHttpAddress
+  const address = httpAddress(flags.http)
   const { status, json } = readStatus(await requestStatus(address), address)
   const sinceMs = flags.since === undefined ? undefined : sinceMoment(flags.since, status.timeMs)
   const lost = lostSince(status, sinceMs)

@@ -8,9 +8,9 @@ import type { TopSort } from '../dashboards/top-sorts.ts'
 import { TopSource } from '../dashboards/top-source.ts'
 import { topTable } from '../dashboards/top-table.ts'
 import { visibleText } from '../dashboards/visible-text.ts'
-import { defaultHttpAddress } from '../wire/endpoint.ts'
 import { wantsColour } from './colour.ts'
 import type { TopFlags } from './flags.ts'
+import { httpAddress } from './http-address.ts'
 
 const everyMsDefault = 1_000
 const everyMsMin = 100
@@ -26,7 +26,7 @@ export async function runTop(flags: TopFlags): Promise<void> {
   process.stdout.on('error', () => {
     hasLeft = true
   })
-  const address = flags.http ?? defaultHttpAddress
+  const address = httpAddress(flags.http)
   const everyMs = Math.max(everyMsMin, flags.every ?? everyMsDefault)
   const filter = flags.filter === undefined ? undefined : parseTextSearch(flags.filter, '--filter')
   const sort = (flags.sort ?? 'rate') as TopSort

@@ -8,7 +8,7 @@ import { version } from '../../wire/version.ts'
 import { tempDir } from '../support/processes.ts'
 import { runCli } from './run-cli.ts'
 
-const commands = ['collector', 'tail', 'query', 'status', 'top', 'validate', 'doctor']
+const commands = ['collector', 'tail', 'query', 'status', 'top', 'validate', 'doctor', 'completion', 'man']
 
 async function helpOf(...args: readonly string[]): Promise<string> {
   await using run = await runCli([...args, '--help'])
@@ -91,7 +91,7 @@ describe('what the help says is true', () => {
   test('the default of spillway status, and every form of --since it names', async () => {
     const help = await helpOf('status')
     const { http } = defaults.listen
-    expect(defaultIn(flagText(help, '--http'))).toBe(http === 'off' ? 'off' : `${http.host}:${http.port}`)
+    expect(defaultIn(flagText(help, '--http'))).toBe(`SPILLWAY_HTTP, else ${http === 'off' ? 'off' : `${http.host}:${http.port}`}`)
     const forms = [...flagText(help, '--since').matchAll(/\b(?:\d+m|\d{4}-\d\d-\d\dT\d\d:\d\d)\b/g)].map(([form]) => form)
     expect(forms).toHaveLength(2)
     for (const form of forms) {
