@@ -43,12 +43,13 @@ const shellsHere: Readonly<Record<'bash' | 'zsh' | 'fish', () => Promise<{ reado
     const { path, env } = await installed('fish', () =>
       takeFromDebian({ name: 'fish', file: 'usr/bin/fish', packages: ['fish', 'fish-common'] }),
     )
+    const own = path === 'fish' ? '' : `set -g fish_function_path ${path.replace(/bin\/fish$/, 'share/fish/functions')}; `
     const libraries = Object.entries(env)
       .map(([key, value]) => `${key}=${value} `)
       .join('')
     return {
-      start: `${libraries}${path} --no-config`,
-      load: "function fish_prompt; echo '$ '; end; spillway completion fish | source; clear",
+      start: `${libraries}${path} --no-config --private`,
+      load: `${own}function fish_prompt; echo '$ '; end; spillway completion fish | source; clear`,
     }
   },
 }
@@ -73,8 +74,11 @@ async function openShell(name: keyof typeof shellsHere, env: Readonly<Record<str
   return {
     pane,
     completes: async (typed, to) => {
-      await pane.keys('C-c')
-      await pane.keys('C-l')
+      // An empty line, and nothing else on the screen.
+      await pane.keys('C-u')
+      await pane.shows(/\$$/)
+      await pane.run('clear')
+      await pane.shows(/^\$$/)
       await pane.type(typed)
       await pane.shows(typed.trim())
       await pane.keys('Tab')
