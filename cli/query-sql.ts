@@ -17,7 +17,7 @@ interface DuckDbConnection {
   run(sql: string): Promise<unknown>
   stream(sql: string): Promise<{
     columnNames(): readonly string[]
-    yieldRowsJson(): AsyncIterable<readonly (readonly unknown[])[]>
+    yieldRowsJs(): AsyncIterable<readonly (readonly unknown[])[]>
   }>
 }
 
@@ -41,14 +41,24 @@ export async function runSql(sql: string, templates: readonly string[], flags: Q
     const result = await connection.stream(sql)
     const names = result.columnNames()
     if (flags.csv) process.stdout.write(`${csvLine(names)}\n`)
-    for await (const rows of result.yieldRowsJson()) {
+    for await (const rows of result.yieldRowsJs()) {
       if (!isOpen) break
       for (const row of rows)
-        process.stdout.write(`${flags.csv ? csvLine(row) : JSON.stringify(Object.fromEntries(names.map((name, i) => [name, row[i]])))}\n`)
+        process.stdout.write(
+          `${flags.csv ? csvLine(row.map(plain)) : JSON.stringify(Object.fromEntries(names.map((name, i) => [name, plain(row[i])])))}\n`,
+        )
     }
   } catch (error) {
     throw new SpillwayError('SPW_OPTION_INVALID', `--sql: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
   }
+}
+
+/** Whole numbers come as bigint; JSON knows none, and those beyond 2^53 are text. */
+function plain(value: unknown): unknown {
+  if (typeof value === 'bigint') return Number.isSafeInteger(Number(value)) ? Number(value) : String(value)
+  if (Array.isArray(value)) return value.map(plain)
+  if (value === null || typeof value !== 'object' || value instanceof Date) return value
+  return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, plain(each)]))
 }
 
 async function loadDuckDb(): Promise<DuckDb> {

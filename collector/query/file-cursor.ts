@@ -10,6 +10,8 @@ import { type IndexBlock, IndexBuilder, type LogIndex, readIndex, writeIndex } f
 const settledMs = 60_000
 const indexedBytesMin = 1_048_576
 const peekBytes = 65_536
+/** What a waiting line takes beside its text. */
+const matchOverheadBytes = 256
 
 export interface CursorOptions {
   /** Only how many lines match is asked: blocks of which all do need not be read. */
@@ -37,6 +39,8 @@ export class FileCursor {
   #queue: { readonly match: Match; readonly keyMs: number }[] = []
   #taken = 0
   #latestMs = Number.NEGATIVE_INFINITY
+  /** About what waiting lines take. */
+  waitingBytes = 0
   isDone = false
   /** No line that comes is earlier, as far as lines are in order. */
   watermarkMs: number
@@ -157,12 +161,13 @@ export class FileCursor {
   }
 
   #keep(match: Match): void {
+    this.waitingBytes += bytesOf(match)
     this.#latestMs = Math.max(this.#latestMs, match.timeMs ?? this.#latestMs)
     this.#queue.push({ match, keyMs: this.#latestMs })
   }
 
-  get waiting(): number {
-    return this.#queue.length - this.#taken
+  get hasWaiting(): boolean {
+    return this.#queue.length > this.#taken
   }
 
   /** The time by which the next waiting line is ordered: lines of a file stay in its order. */
@@ -173,6 +178,7 @@ export class FileCursor {
   take(): Match | undefined {
     const taken = this.#queue[this.#taken]?.match
     this.#taken += 1
+    if (taken !== undefined) this.waitingBytes -= bytesOf(taken)
     if (this.#taken >= this.#queue.length) {
       this.#queue = []
       this.#taken = 0
@@ -184,6 +190,10 @@ export class FileCursor {
     await this.#blocks?.return(undefined)
     await this.pause()
   }
+}
+
+function bytesOf({ line }: Match): number {
+  return line.length + matchOverheadBytes
 }
 
 async function openFile(entry: LogFileEntry, { ends }: CursorOptions): Promise<LogFile> {

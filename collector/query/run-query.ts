@@ -14,7 +14,7 @@ import { type LogFileEntry, listLogFiles } from './log-folder.ts'
 /** Files held open from the beginning, the newest: these may be renamed, compressed or removed while the query runs. */
 const openFilesMax = 200
 /** Wanted lines that wait for earlier ones of other files. */
-const waitingMax = 100_000
+const waitingBytesMax = 25_165_824
 
 export interface QueryOptions {
   /** Where the file sink keeps lines: a folder, or a template with placeholders below it. */
@@ -131,7 +131,6 @@ class QueryRun {
   async #merge(cursors: readonly FileCursor[]): Promise<void> {
     let begun = 0
     let active: FileCursor[] = []
-    let waiting = 0
     for (;;) {
       if (this.#hasEnded) return
       const frontier = active.reduce((least, cursor) => Math.min(least, cursor.watermarkMs), Number.POSITIVE_INFINITY)
@@ -143,33 +142,33 @@ class QueryRun {
         continue
       }
       const bound = Math.min(frontier, upcoming?.startMs ?? Number.POSITIVE_INFINITY)
-      waiting -= this.#giveUpTo(active, waiting > waitingMax ? Number.POSITIVE_INFINITY : bound, waiting - waitingMax)
-      active = active.filter((cursor) => !cursor.isDone || cursor.waiting > 0)
+      this.#giveUpTo(active, bound)
+      active = active.filter((cursor) => !cursor.isDone || cursor.hasWaiting)
       const behind = active.filter((cursor) => !cursor.isDone).sort((a, b) => a.watermarkMs - b.watermarkMs)[0]
       if (behind === undefined) {
         if (upcoming === undefined && active.length === 0) return
         continue
       }
-      const before = behind.waiting
       await this.#advance(behind)
-      waiting += behind.waiting - before
     }
   }
 
-  /** Gives out waiting lines that are earlier than what may still come; `excess` of them in any case. */
-  #giveUpTo(active: readonly FileCursor[], boundMs: number, excess: number): number {
-    let given = 0
-    const isForced = boundMs === Number.POSITIVE_INFINITY && excess > 0
+  /** Gives out waiting lines that are earlier than what may still come, and of too many also others. */
+  #giveUpTo(active: readonly FileCursor[], boundMs: number): void {
+    let waitingBytes = active.reduce((sum, cursor) => sum + cursor.waitingBytes, 0)
     for (;;) {
       let earliest: FileCursor | undefined
       for (const cursor of active) {
         if (cursor.nextMs !== undefined && (earliest?.nextMs === undefined || cursor.nextMs < earliest.nextMs)) earliest = cursor
       }
       const nextMs = earliest?.nextMs
-      if (earliest === undefined || nextMs === undefined || nextMs > boundMs || (isForced && given >= excess)) return given
+      if (earliest === undefined || nextMs === undefined) return
+      const isForced = nextMs > boundMs
+      if (isForced && waitingBytes <= waitingBytesMax) return
+      const before = earliest.waitingBytes
       const match = earliest.take()
-      if (match === undefined || !this.#give(match)) return given
-      given += 1
+      if (match === undefined || !this.#give(match)) return
+      waitingBytes -= before - earliest.waitingBytes
       if (isForced) this.#isOrderExact = false
     }
   }

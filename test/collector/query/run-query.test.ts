@@ -134,6 +134,25 @@ describe('several files', () => {
     expect((await ask(dir.path, { patterns: compilePatterns(['log.error.d.>']), untilMs: startMs + 30_000 })).numbers).toEqual([3, 43, 83])
   })
 
+  test('so many that their lines cannot all wait for each other are given whole, and that the order is not exact is said', async () => {
+    await using dir = await tempDir()
+    const services = Array.from({ length: 40 }, (_, i) => `s${i}`)
+    // The first MiB of each has to be read before the first line of any can be given.
+    for (const [i, service] of services.entries())
+      keep(
+        dir.path,
+        `${service}/2026-05-31.ndjson`,
+        textOf(linesOf(1_000, (n) => ({ n: n * services.length + i, time: startMs + n * 1_000 + i, pad: padding }))),
+      )
+    const { numbers, report } = await ask(dir.path)
+    expect(report.isOrderExact).toBe(false)
+    expect(numbers.toSorted((a, b) => Number(a) - Number(b))).toEqual(Array.from({ length: 40_000 }, (_, n) => n))
+    // What fits is in order.
+    const few = await ask(dir.path, { where: compileExpression('n % 10 == 0') })
+    expect(few.report.isOrderExact).toBe(true)
+    expect(few.numbers).toEqual(Array.from({ length: 4_000 }, (_, n) => n * 10))
+  })
+
   test('one that is both there plain and compressed, as in the middle of compressing, counts once', async () => {
     await using dir = await tempDir()
     const text = textOf(linesOf(100))
