@@ -3,10 +3,14 @@ import type { Follow } from '../collector/query/follow.ts'
 import type { LineConditions, Match } from '../collector/query/line-query.ts'
 import { type QueryReport, runQuery } from '../collector/query/run-query.ts'
 import { fieldOf, type Tally, type TallyRow } from '../collector/query/tally.ts'
-import { formatLine } from '../dashboards/line-format.ts'
+import { type LineFormat, lineRows } from '../dashboards/line-format.ts'
 import { type Cell, csvLine, histogramLines, localDay, tableLines } from '../dashboards/query-output.ts'
+import { ShownTime } from '../dashboards/shown-time.ts'
+import { painted } from '../dashboards/styled-text.ts'
+import { TailRecord } from '../dashboards/tail-record.ts'
 import { visibleText } from '../dashboards/visible-text.ts'
 import { formatCount, requireDuration } from '../wire/quantity.ts'
+import { logTopic } from '../wire/topic.ts'
 import type { QueryFlags } from './flags.ts'
 import { PacedOutput } from './paced-output.ts'
 import { checkTogether, conditionsOf, fieldsOf, tallyOf, templatesOf } from './query-asked.ts'
@@ -34,6 +38,7 @@ class QueryCommand {
   readonly #tally: Tally | undefined
   readonly #isJson: boolean
   readonly #hasColour: boolean
+  readonly #lineFormat: LineFormat = { time: new ShownTime('local'), fields: undefined, highlights: [] }
   readonly #fields: readonly string[] | undefined
   readonly #stop = new AbortController()
   readonly #out = new PacedOutput(process.stdout, this.#stop.signal)
@@ -159,7 +164,8 @@ class QueryCommand {
     this.#showDay(match.timeMs)
     const { level, service, name, timeMs = 0 } = match
     const line = fields === undefined ? match.line : JSON.stringify({ time: timeMs, ...picked(match, fields) })
-    this.#out.line(formatLine(line, { level, service, name, timeMs }, this.#hasColour))
+    const record = new TailRecord(line, { topic: logTopic(level, service, name), level, service, name, timeMs })
+    for (const row of lineRows(record, this.#lineFormat)) this.#out.line(painted(row, this.#hasColour))
   }
 
   /** Lines for people have the time of day; the date stands above the first line of each. */
