@@ -6,7 +6,7 @@ import { destination } from 'spillway/pino'
 
 const [records = 5, everyMs = 5] = process.argv.slice(2).map(Number)
 const step = Math.min(records, 100)
-const log = pino({ base: null }, destination({ service: 'killed' }))
+const log = pino({ base: null }, destination({ service: 'killed', metrics: { runtime: false } }))
 let logged = 0
 setInterval(() => {
   for (let n = 0; n < records; n += 1) {
