@@ -4,11 +4,11 @@ import { parseTopic } from '../wire/topic.ts'
 import type { StatusBooks, StatusDocument, StatusOrigin, StatusTopic } from './status-document.ts'
 
 /** What records are told apart by: the level of a log line, or that it is a metric's point or a word of an agent. */
-export type RateKind = Level | 'points' | 'sys'
-export const rateKinds: readonly RateKind[] = [...levels, 'points', 'sys']
+type RateKind = Level | 'points' | 'sys'
+const rateKinds: readonly RateKind[] = [...levels, 'points', 'sys']
 
 /** Per second, accepted. */
-export type Rates = Readonly<Record<RateKind, number>>
+type Rates = Readonly<Record<RateKind, number>>
 
 export interface Flow {
   readonly perSecond: number

@@ -1,7 +1,7 @@
 /** Completion in the shells themselves, each in a terminal, and the manual page as groff reads it. */
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { chmod, writeFile } from 'node:fs/promises'
+import { chmod, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -86,6 +86,8 @@ async function openShell(name: keyof typeof shellsHere, env: Readonly<Record<str
     },
     async [Symbol.asyncDispose]() {
       await pane[Symbol.asyncDispose]()
+      // A shell that ends writes its history.
+      await rm(dir.path, { recursive: true, force: true, maxRetries: 20 })
       await dir[Symbol.asyncDispose]()
     },
   }
