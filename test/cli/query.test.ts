@@ -127,8 +127,8 @@ describe('spillway query', () => {
     await using pretty = await query(dir.path, '--pretty', '--limit', '2', '--service', 'checkout')
     expect(rows(pretty.stdout)).toEqual([
       expect.stringMatching(/^── \d{4}-\d\d-\d\d ──$/),
-      expect.stringMatching(/ ERROR checkout request "0", done /),
-      expect.stringMatching(/ INFO {2}checkout request "1", done /),
+      expect.stringMatching(/ ERROR checkout 503 0ms request "0", done /),
+      expect.stringMatching(/ INFO {2}checkout 200 1ms request "1", done /),
     ])
   })
 
