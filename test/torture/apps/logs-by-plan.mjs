@@ -31,7 +31,7 @@ const plan = JSON.parse(process.argv[2] ?? '{}')
 const countFd = plan.countFile === undefined ? undefined : openSync(plan.countFile, 'w')
 const countBytes = Buffer.alloc(8)
 const apps = plan.apps.map(({ app, service }) => {
-  const agent = createAgent({ service, ringBytes: plan.ringBytes })
+  const agent = createAgent({ service, ringBytes: plan.ringBytes, metrics: { runtime: false } })
   const log = pino({ base: null, timestamp: false, level: 'trace' }, agent.destination())
   /** @type {Partial<Record<import('../made-line.mjs').Level, number>>} */
   const byLevel = {}
