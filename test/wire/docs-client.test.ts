@@ -139,7 +139,7 @@ describe('the numbers and lists', () => {
 
   test('faults are those the vectors and the decoder know', () => {
     const badFrames = JSON.parse(readFileSync(new URL('vectors/bad-frames.json', import.meta.url), 'utf8')) as { fault: string }[]
-    expect(new Set(rows('Faults').map(([fault]) => fault))).toEqual(new Set([...badFrames.map(({ fault }) => fault), 'too_long']))
+    expect(new Set(rows('Faults').map(([fault]) => fault))).toEqual(new Set([...badFrames.map(({ fault }) => fault), 'points', 'too_long']))
   })
 
   test('kinds are those of the sources', () => {
