@@ -22,7 +22,10 @@ const countBytes = Buffer.alloc(8)
 const transport = how === 'worker-terminated' ? pino.transport({ target: 'spillway/pino', options: { service: plan.service } }) : undefined
 transport?.on('error', () => undefined)
 if (transport !== undefined) await new Promise((resolve) => transport.once('ready', resolve))
-const log = pino({ base: null, timestamp: false, level: 'trace' }, transport ?? destination({ service: plan.service, metrics: { runtime: false } }))
+const log = pino(
+  { base: null, timestamp: false, level: 'trace' },
+  transport ?? destination({ service: plan.service, metrics: { runtime: false } }),
+)
 
 let made = 0
 function logSome() {
