@@ -2,11 +2,12 @@
  * The collector's configuration: one schema, from which types, checks and messages come.
  * Nothing is accepted that is not used; every error says where it stands and what was expected.
  */
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { CST, isScalar, Lexer, LineCounter, parseDocument, visit } from 'yaml'
 import { z } from 'zod'
 import { defaultHttpAddress, defaultPorts, type Endpoint, isIpc, parseEndpoint, siblingEndpoint, splitAddress } from '../wire/endpoint.ts'
 import { compileExpression } from '../wire/expression/expression.ts'
+import { levels } from '../wire/level.ts'
 import {
   instrumentDescriptionCharsMax,
   instrumentUnitCharsMax,
@@ -24,14 +25,20 @@ import { nearest } from '../wire/nearest.ts'
 import { compilePatterns } from '../wire/pattern.ts'
 import { formatDuration, parseBytes, parseDuration } from '../wire/quantity.ts'
 import { SpillwayError } from '../wire/spillway-error.ts'
+import { logTopic } from '../wire/topic.ts'
 import type { LogMetricConfig } from './rollup/log-metrics.ts'
 import type { RollUpConfig } from './rollup/roll-up.ts'
+import { type Compression, compressionFault, compressions } from './sinks/compress-file.ts'
 import { type InfluxSinkConfig, influxKeys, influxSinkConfig, influxSubkeys, readInfluxSink } from './sinks/influx/influx-config.ts'
-import { unknownPlaceholders } from './sinks/log-path.ts'
+import { LogPath, templateFault } from './sinks/log-path.ts'
+import type { Every, Zone } from './sinks/period.ts'
 
 /** Longest file before it is rotated, unless told otherwise. */
 const rotateBytesDefault = 104_857_600
 const rotateBytesMin = 1_024
+const rotateEveryMsMin = 1_000
+const dayMs = 86_400_000
+const rotateEveryMsMax = 366 * dayMs
 export const defaultDir = './spillway-data'
 /** Far more than anybody writes by hand. */
 export const configBytesMax = 65_536
@@ -55,6 +62,25 @@ export interface FileSinkConfig {
   readonly rotateBytes: number
   /** Takes also what applications log only because a live tail asks for it. */
   readonly onDemand?: boolean | undefined
+  /** A new file begins this often; without it, as often as `{date}` or `{hour}` in the path changes. */
+  readonly rotateEvery?: Every | undefined
+  /** Whose hours and days. @defaultValue utc */
+  readonly zone?: Zone | undefined
+  /** What becomes of files nothing is written to any more; they stay as they are without it. */
+  readonly compress?: Compression | undefined
+  readonly keep?: Keep | undefined
+}
+
+/** What is removed is always the oldest, and never a file that is written to. Without a bound nothing is. */
+export interface Keep {
+  /** Nothing was written to it for this long, ms. */
+  readonly ageMs?: number | undefined
+  /** So many files of a stream, beside the one that is written to. */
+  readonly files?: number | undefined
+  /** So many bytes of all files of the sink. */
+  readonly bytes?: number | undefined
+  /** So many bytes of the disk are to stay free. */
+  readonly freeBytes?: number | undefined
 }
 
 export interface StdoutSinkConfig {
@@ -161,10 +187,45 @@ const syncEvery = z.union([z.string(), z.number()]).transform((value, context) =
   })
   return z.NEVER
 })
+const rotateEvery = z.union([z.string(), z.number()]).transform((value, context): Every => {
+  if (value === 'hour' || value === 'day' || value === 'week') return value
+  const ms = parseDuration(String(value))
+  if (ms !== undefined && ms >= rotateEveryMsMin && ms <= rotateEveryMsMax) return ms
+  context.addIssue({
+    code: 'custom',
+    message: `expected hour, day, week, or a duration from 1s to 366d, such as 6h, got ${JSON.stringify(value)}`,
+  })
+  return z.NEVER
+})
+const compression = z.string().transform((value, context): Compression | undefined => {
+  if (value === 'none') return undefined
+  const known = compressions.find((name) => name === value)
+  const fault = known === undefined ? `expected ${compressions.join(', ')} or none, got ${JSON.stringify(value)}` : compressionFault(known)
+  if (fault === undefined) return known
+  context.addIssue({ code: 'custom', message: fault })
+  return z.NEVER
+})
+const keptSize = z.union([z.string(), z.number()]).transform((value, context) => {
+  const bytes = parseBytes(String(value))
+  if (bytes !== undefined && bytes >= rotateBytesMin) return bytes
+  context.addIssue({ code: 'custom', message: `expected a size of at least 1KiB, such as 10GiB, got ${JSON.stringify(value)}` })
+  return z.NEVER
+})
+const keptAge = z.union([z.string(), z.number()]).transform((value, context) => {
+  const ms = parseDuration(String(value))
+  if (ms !== undefined && ms >= 1_000) return ms
+  context.addIssue({ code: 'custom', message: `expected a duration of at least 1s, such as 12h, got ${JSON.stringify(value)}` })
+  return z.NEVER
+})
+const keptCount = (what: string) =>
+  z.unknown().transform((value, context) => {
+    if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= 1_000_000) return value
+    context.addIssue({ code: 'custom', message: `expected a whole number of ${what}, at least 1, got ${JSON.stringify(value)}` })
+    return z.NEVER
+  })
 const logTemplate = checked((text) => {
-  const [unknown] = unknownPlaceholders(text)
-  if (unknown !== undefined) throw new Error(`{${unknown}} is not known here; there are {service}, {level} and {date}`)
-  if (text.endsWith('/')) throw new Error('expected the path of a file, not of a folder')
+  const fault = templateFault(text)
+  if (fault !== undefined) throw new Error(fault)
   return text
 })
 
@@ -227,15 +288,26 @@ const schema = z.strictObject({
     .record(
       z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, 'expected a name of letters, digits, "-" and "_", such as files'),
       z.discriminatedUnion('type', [
-        z
-          .strictObject({
-            type: z.literal('file'),
-            topics: patterns.optional(),
-            path: logTemplate.optional(),
-            onDemand: z.boolean().optional(),
-            rotate: z.strictObject({ size: rotateSize.optional(), every: z.literal('day').optional() }).optional(),
-          })
-          .superRefine(checkDaily),
+        z.strictObject({
+          type: z.literal('file'),
+          topics: patterns.optional(),
+          path: logTemplate.optional(),
+          onDemand: z.boolean().optional(),
+          rotate: z
+            .strictObject({ size: rotateSize.optional(), every: rotateEvery.optional(), zone: z.enum(['utc', 'local']).optional() })
+            .optional(),
+          compress: compression.optional(),
+          keep: z
+            .strictObject({
+              days: keptCount('days').optional(),
+              age: keptAge.optional(),
+              files: keptCount('files').optional(),
+              bytes: keptSize.optional(),
+              free: keptSize.optional(),
+            })
+            .superRefine(checkAge)
+            .optional(),
+        }),
         z.strictObject({ type: z.literal('stdout'), topics: patterns.optional(), onDemand: z.boolean().optional() }),
         influxSink,
       ]),
@@ -262,13 +334,10 @@ function checkNeighbours(
   }
 }
 
-/** A new file each day is what `{date}` in the path does; the key alone could not. */
-function checkDaily(
-  sink: { readonly path?: string | undefined; readonly rotate?: { readonly every?: 'day' | undefined } | undefined },
-  context: z.RefinementCtx,
-): void {
-  if (sink.rotate?.every === undefined || sink.path === undefined || sink.path.includes('{date}')) return
-  context.addIssue({ code: 'custom', path: ['rotate', 'every'], message: 'a new file each day needs {date} in the path' })
+/** Two keys for one thing; which one would count? */
+function checkAge(keep: { readonly days?: number | undefined; readonly age?: number | undefined }, context: z.RefinementCtx): void {
+  if (keep.days === undefined || keep.age === undefined) return
+  context.addIssue({ code: 'custom', path: ['age'], message: 'stands beside days; give one of them' })
 }
 
 /**
@@ -351,24 +420,55 @@ function sinksOf(contents: FileContents, dir: string): Record<string, SinkConfig
   for (const [name, sink] of Object.entries(given)) {
     const topics = sink.topics ?? defaultSinkTopics
     const { onDemand } = sink
-    if (sink.type === 'file')
-      sinks[name] = { type: 'file', topics, path: sink.path ?? path, rotateBytes: sink.rotate?.size ?? rotateBytesDefault, onDemand }
+    if (sink.type === 'file') sinks[name] = fileSink(sink, topics, path)
     else if (sink.type === 'influxdb') sinks[name] = influxSinkConfig(name, sink, dir)
     else sinks[name] = { type: 'stdout', topics, onDemand }
   }
   return sinks
 }
 
-/** Two writers of one file would write every line twice and rotate it under each other. Yields the second and the first. */
+type FileSinkContents = Extract<NonNullable<FileContents['sinks']>[string], { readonly type: 'file' }>
+
+function fileSink(sink: FileSinkContents, topics: readonly string[], path: string): FileSinkConfig {
+  const { rotate, keep } = sink
+  return {
+    type: 'file',
+    topics,
+    path: sink.path ?? path,
+    rotateBytes: rotate?.size ?? rotateBytesDefault,
+    onDemand: sink.onDemand,
+    rotateEvery: rotate?.every,
+    zone: rotate?.zone,
+    compress: sink.compress,
+    keep: keep && {
+      ageMs: keep.age ?? (keep.days && keep.days * dayMs),
+      files: keep.files,
+      bytes: keep.bytes,
+      freeBytes: keep.free,
+    },
+  }
+}
+
+/**
+ * Two writers of one file would write every line twice, rotate it under each other and remove each other's. Yields the
+ * second and the first. Where only names could make paths the same, other names are found; see LogPath.
+ */
 function* sharedFiles(sinks: Readonly<Record<string, SinkConfig>>): Generator<readonly [name: string, owner: string]> {
-  const owners = new Map<string, string>()
+  const owners: [name: string, path: LogPath][] = []
   for (const [name, sink] of Object.entries(sinks)) {
     if (sink.type !== 'file') continue
-    const path = resolve(sink.path)
-    const owner = owners.get(path)
+    const path = new LogPath(sink.path)
+    const [owner] = owners.find(([, other]) => other.shape === path.shape || areMixed(other, path)) ?? []
     if (owner !== undefined) yield [name, owner]
-    owners.set(path, name)
+    owners.push([name, path])
   }
+}
+
+/** Whether a level makes a path that the other template has too. One with a name in it would give way. */
+function areMixed(one: LogPath, other: LogPath): boolean {
+  if (one.hasChosenNames || other.hasChosenNames) return false
+  const isOf = (path: LogPath, owner: LogPath) => levels.some((level) => owner.nameOf(path.of(logTopic(level, 's'), 0)) !== undefined)
+  return isOf(one, other) || isOf(other, one)
 }
 
 function readFlags(overrides: ConfigOverrides, issues: ConfigIssue[]): { data?: Endpoint; http?: CollectorConfig['listen']['http'] } {
@@ -543,10 +643,12 @@ function knownKeys(path: readonly PropertyKey[], document: Document): string[] {
   if (first === 'spool') return ['dir', 'maxBytes', 'fsync']
   if (first === 'rollup') return Object.keys(rollUp.shape)
   if (first === 'metrics') return Object.keys(logMetric.shape)
-  if (first === 'sinks' && third === 'rotate') return ['size', 'every']
   if (first === 'sinks' && document.getIn([...path.slice(0, 2), 'type']) === 'influxdb')
     return [...(influxSubkeys[String(third)] ?? influxKeys)]
-  if (first === 'sinks') return document.getIn([...path, 'type']) === 'stdout' ? ['type', 'topics'] : ['type', 'topics', 'path', 'rotate']
+  if (first === 'sinks' && third === 'rotate') return ['size', 'every', 'zone']
+  if (first === 'sinks' && third === 'keep') return ['days', 'age', 'files', 'bytes', 'free']
+  if (first === 'sinks' && document.getIn([...path, 'type']) === 'stdout') return ['type', 'topics']
+  if (first === 'sinks') return ['type', 'topics', 'path', 'rotate', 'compress', 'keep']
   return Object.keys(schema.shape)
 }
 

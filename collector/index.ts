@@ -6,6 +6,7 @@ export {
   type ConfigOverrides,
   type ConfigResult,
   type FileSinkConfig,
+  type Keep,
   readConfig,
   requireConfig,
   type SinkConfig,
@@ -17,7 +18,7 @@ export type { LogMetricConfig } from './rollup/log-metrics.ts'
 export type { RollUpConfig, RollUpCounts } from './rollup/roll-up.ts'
 export type { ClosedWindow, WindowsStatus } from './rollup/window-summary.ts'
 export type { InfluxSinkConfig, InfluxTargetConfig } from './sinks/influx/influx-config.ts'
-export type { SinkStatus } from './sinks/sink.ts'
+export type { FilesStatus, RemovalReason, SinkStatus } from './sinks/sink.ts'
 export type { SpoolStatus } from './spool/spool.ts'
 export type {
   BooksStatus,

@@ -19,7 +19,7 @@ import type { QueuedEntry, SinkRunner } from './sink-runner.ts'
 import { slicePoints } from './slice-points.ts'
 import { crashPoints } from './spool/crash-points.ts'
 import type { Spool } from './spool/spool.ts'
-import { encodeKeptHead, encodeLoss, encodeManifestHead, encodeNumbers } from './spool/spool-bodies.ts'
+import { encodeKeptHead, encodeLoss, encodeManifestHead, encodeNumbers, keptHost } from './spool/spool-bodies.ts'
 import { recordTypes } from './spool/spool-record.ts'
 
 export type IntakeSpool = Pick<Spool, 'end' | 'durable' | 'pendingBytes' | 'isFailing' | 'needsRoll' | 'roll' | 'append' | 'sync'>
@@ -135,7 +135,8 @@ export class Intake {
       spool.append(recordTypes.numbers, encodeNumbers(numbers))
       return
     }
-    const place = part.frame && spool.append(recordTypes.frame, encodeKeptHead(receivedAtMs, parts.topic), part.frame)
+    const host = keptHost(book.origin.who?.host)
+    const place = part.frame && spool.append(recordTypes.frame, encodeKeptHead(receivedAtMs, parts.topic, host), part.frame)
     // One quiet file that cannot be written would hold a block for every line that waits for it.
     const block = place?.block.isScarce ? undefined : place?.block
     block?.hold()
@@ -152,6 +153,7 @@ export class Intake {
       lines: place !== undefined && block === undefined ? Buffer.from(kept) : kept,
       count,
       receivedAtMs,
+      host,
       holders: taking.length,
       block,
     }

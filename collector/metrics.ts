@@ -9,6 +9,7 @@ import { lossReasons } from '../wire/stream-ledger.ts'
 import type { DurationCounts } from './duration-histogram.ts'
 import { LabelSet, type MetricFamily } from './exposition/metric-family.ts'
 import type { ServiceCounts } from './service-counters.ts'
+import { type FilesStatus, removalReasons } from './sinks/sink.ts'
 import type { CollectorStatus, TopicStatus } from './status.ts'
 
 /** What no status has: how full queues have been, and what the process takes. */
@@ -144,6 +145,32 @@ function sinkFamilies({ sinks }: CollectorStatus): MetricFamily[] {
     each('sink_lag_seconds', 'Age of the oldest record a sink has yet to write.', (sink) => sink.lagMs / 1_000, 'gauge'),
     ...serverFamilies(sinks),
     each('sink_failing', '1 while the last write of a sink failed.', (sink) => (sink.error === undefined ? 0 : 1), 'gauge'),
+    ...fileFamilies(sinks),
+  ]
+}
+
+function fileFamilies(sinks: CollectorStatus['sinks']): MetricFamily[] {
+  const keeping = Object.entries(sinks).flatMap(([sink, { files }]) => (files === undefined ? [] : [{ sink, files }]))
+  const each = (name: string, help: string, of: (files: FilesStatus) => number, kind: Kind = 'counter') =>
+    family(
+      name,
+      kind,
+      help,
+      keeping.map(({ sink, files }) => [{ sink }, of(files)]),
+    )
+  return [
+    each('files', 'Files a sink keeps.', (files) => files.count, 'gauge'),
+    each('files_bytes', 'Bytes of the files a sink keeps.', (files) => files.bytes, 'gauge'),
+    each('files_rotated_total', 'Files that were given a number.', (files) => files.rotated),
+    each('files_compressed_total', 'Files that were compressed.', (files) => files.compressed),
+    family(
+      'files_removed_total',
+      'counter',
+      'Files that were removed, by the bound they were over.',
+      keeping.flatMap(({ sink, files }) => removalReasons.map((reason): Sample => [{ sink, reason }, files.removed[reason]])),
+    ),
+    each('files_removed_bytes_total', 'Bytes of the files that were removed.', (files) => files.removedBytes),
+    each('files_failing', '1 while files cannot be compressed or removed.', (files) => (files.error === undefined ? 0 : 1), 'gauge'),
   ]
 }
 

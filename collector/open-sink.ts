@@ -1,5 +1,6 @@
 import { compilePatterns } from '../wire/pattern.ts'
-import type { SinkConfig } from './config.ts'
+import type { FileSinkConfig, SinkConfig } from './config.ts'
+import { Compressor } from './sinks/compressor.ts'
 import { FileSink } from './sinks/file-sink.ts'
 import { InfluxSink } from './sinks/influx/influx-sink.ts'
 import { LogPath } from './sinks/log-path.ts'
@@ -13,13 +14,17 @@ export function openSinks(
 ): { readonly keeping: readonly KeepingSink[]; readonly passing: readonly Sink[] } {
   const keeping: KeepingSink[] = []
   const passing: Sink[] = []
+  const paths = logPaths(configs)
+  // One for all: never more than one file is compressed at a time.
+  const compressor = new Compressor()
   for (const [name, config] of Object.entries(configs)) {
     const { topics, onDemand: takesOnDemand } = config
     const patterns = compilePatterns(topics)
     switch (config.type) {
       case 'file': {
-        const { rotateBytes } = config
-        keeping.push(new FileSink({ name, topics, patterns, takesOnDemand, path: new LogPath(config.path), rotateBytes, onTrouble }))
+        const { rotateBytes, compress, keep } = config
+        const path = paths.get(name) ?? logPath(config, [])
+        keeping.push(new FileSink({ name, topics, patterns, takesOnDemand, path, rotateBytes, compress, keep, compressor, onTrouble }))
         break
       }
       case 'influxdb':
@@ -30,4 +35,17 @@ export function openSinks(
     }
   }
   return { keeping, passing }
+}
+
+/** Paths of the sinks, each giving way to those that are more its own. */
+function logPaths(configs: Readonly<Record<string, SinkConfig>>): ReadonlyMap<string, LogPath> {
+  const files = Object.entries(configs).flatMap(([name, config]) => (config.type === 'file' ? [{ name, config }] : []))
+  files.sort((a, b) => logPath(b.config, []).rank - logPath(a.config, []).rank || 0)
+  const paths = new Map<string, LogPath>()
+  for (const { name, config } of files) paths.set(name, logPath(config, [...paths.values()]))
+  return paths
+}
+
+function logPath({ path, rotateEvery, zone }: FileSinkConfig, before: readonly LogPath[]): LogPath {
+  return new LogPath(path, { every: rotateEvery, zone, before })
 }

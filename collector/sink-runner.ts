@@ -85,6 +85,8 @@ export class SinkRunner {
   #reading: Promise<void> | undefined
   #syncing: Promise<boolean> | undefined
   #checkpointedAt = -1
+  /** Behind everything an earlier run left; infinite before the start. */
+  #startEnd = Number.POSITIVE_INFINITY
   /** When the sink was last done with something, or took something with nothing to do. */
   #movedAtMs = 0
   /** Some of what it had to read was damaged or gone. */
@@ -105,6 +107,9 @@ export class SinkRunner {
       moved: () => this.#moved(),
       note: (files) => options.note({ sink: this.sink.name, position: this.#place, files }),
       oldest: () => Math.max(this.#spool.oldest, this.#spool.trustedFrom),
+      newest: () => this.#spool.end,
+      keep: () => this.#spool.sync(),
+      isAllBack: () => this.lowest >= this.#startEnd,
     }
   }
 
@@ -115,6 +120,7 @@ export class SinkRunner {
    */
   start(position: number, isDamaged: boolean): void {
     this.#readAt = position
+    this.#startEnd = this.#spool.end
     this.#hasMissedRecords = isDamaged
     this.#isBehind = position < this.#spool.end
     this.pump()
@@ -328,7 +334,7 @@ export class SinkRunner {
   #entryOf(record: SpoolRecord): QueuedEntry | undefined {
     const kept = this.#keptOf(record)
     if (kept === undefined) return undefined
-    const { topic, frame, receivedAtMs } = kept
+    const { topic, frame, receivedAtMs, host } = kept
     return {
       position: record.position,
       end: record.end,
@@ -340,6 +346,7 @@ export class SinkRunner {
       lines: frame.body,
       count: frame.count,
       receivedAtMs,
+      host,
       isSpooled: true,
       holders: 1,
       block: undefined,
@@ -400,10 +407,10 @@ export class SinkRunner {
       for (const record of records) {
         const kept = record.position < segment.end ? this.#keptOf(record) : undefined
         if (kept === undefined) continue
-        const { topic, frame, receivedAtMs } = kept
+        const { topic, frame, receivedAtMs, host } = kept
         if (
           (record.position >= readFrom && record.position < readTo) ||
-          this.sink.hasMissed({ position: record.position, topic, receivedAtMs })
+          this.sink.hasMissed({ position: record.position, topic, receivedAtMs, host })
         ) {
           this.#expire(frame.origin, topic, frame.count)
         }

@@ -50,6 +50,7 @@ export interface StatusSink {
   readonly error?: string | null | undefined
   readonly retries: number
   readonly lastError?: string | null | undefined
+  readonly files?: { readonly error?: string | null | undefined } | undefined
 }
 
 export interface StatusSpool {
@@ -151,6 +152,7 @@ const sink = z.object({
   error: z.string().nullish(),
   retries: zero,
   lastError: z.string().nullish(),
+  files: z.object({ error: z.string().nullish() }).optional(),
 })
 const spool = z.object({
   dir: z.string(),

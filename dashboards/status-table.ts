@@ -348,6 +348,7 @@ function sinkLines({ sinks }: StatusDocument, width: number): string[] {
       ...(sink.error ? paragraph('    error', named(sink.error, 3 * width), width) : []),
       ...(sink.lastError && !sink.error ? paragraph('    last error', named(sink.lastError, 3 * width), width) : []),
       ...items('    requests', counted([['made again', sink.retries]]), width),
+      ...(sink.files?.error ? paragraph('    files', named(sink.files.error, 3 * width), width) : []),
       ...items(
         '    gave up',
         counted([

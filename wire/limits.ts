@@ -227,6 +227,15 @@ export const crowdedPauseMs = 50
 /** Files the file sink holds open. The least recently written one is closed first. */
 export const openFilesMax = 128
 
+/** Files one file sink begins in one period, of however many names: beyond it, lines of further names share one. A file takes an inode and a kilobyte here. */
+export const distinctFilesMax = 10_000
+
+/** Of them, files that were rotated and are being synced. More wait for each other: the disk does not keep up. */
+export const closingFilesMax = 4
+
+/** Files nothing is written to any more are looked after this often, and whenever one was rotated. */
+export const upkeepEveryMs = 5_000
+
 /** A file sink writes when this much waits, or after `sinkFlushMs`. Large writes are what makes it fast. */
 export const sinkWriteBytes = 524_288
 export const sinkFlushMs = 20

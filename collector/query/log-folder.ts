@@ -55,7 +55,10 @@ export async function listLogFiles(template: string): Promise<FolderListing> {
     throw new SpillwayError('SPW_DIR_UNUSABLE', `${root}: ${reasonOf(error)}; --dir says where the files are`, { cause: error })
   }
   files.sort((a, b) => (a.path < b.path ? -1 : 1))
-  return { files, foreign, unreadable }
+  // A collector that died amid compressing one has left both: the same lines.
+  const paths = new Set(files.map(({ path }) => path))
+  const once = files.filter(({ path, encoding }) => encoding === 'plain' || !paths.has(path.replace(/\.(?:gz|zst)$/, '')))
+  return { files: once, foreign, unreadable }
 }
 
 function reasonOf(error: unknown): string {
@@ -100,8 +103,11 @@ function namesIn(path: string, { pattern, names }: PathShape): { service: string
   }
 }
 
-/** Undoes what a file sink does to a name; one that was cut stays as it is. */
-function decodeSegment(segment: string): string {
+/** Undoes what a file sink does to a name; one that was cut stays as it is. Undefined for the file that many share. */
+function decodeSegment(text: string): string | undefined {
+  if (text === '%_other') return undefined
+  // In front of a name whose path would have been another sink's.
+  const segment = text.replace(/^%_\d+/, '')
   if (segment === '%') return ''
   if (!segment.includes('%')) return segment
   const bytes = segment.replaceAll(/%([0-9A-F]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))

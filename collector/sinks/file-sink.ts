@@ -1,14 +1,23 @@
 /** Keeps lines in plain files, byte for byte, and points as lines of JSON. Many services at once; a bounded number of open files. */
-import { readdir, stat } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
-import { openFilesMax, sinkFlushMs, sinkPendingBytesMax, sinkWriteBytes } from '../../wire/limits.ts'
+import { readdir, readlink, rename, stat, symlink, unlink } from 'node:fs/promises'
+import { basename, dirname, join, relative } from 'node:path'
+import { closingFilesMax, distinctFilesMax, openFilesMax, sinkFlushMs, sinkPendingBytesMax, sinkWriteBytes } from '../../wire/limits.ts'
 import type { CompiledPatterns } from '../../wire/pattern.ts'
 import type { Topic } from '../../wire/topic.ts'
+import type { Keep } from '../config.ts'
+import { crashPoints } from '../spool/crash-points.ts'
 import type { FilePlace, SinkPlace } from '../spool/spool-bodies.ts'
-import { identityOf, LogFile, nameParts, rotationOf } from './log-file.ts'
-import type { LogPath } from './log-path.ts'
+import { type ClosingFile, ClosingFiles } from './closing-files.ts'
+import type { Compression } from './compress-file.ts'
+import { Compressor } from './compressor.ts'
+import { findFiles, unfinishedSuffix } from './kept-files.ts'
+import { LogFile, type Resume, sealNumber } from './log-file.ts'
+import type { LogPath, LogPlace } from './log-path.ts'
 import { entryText } from './points-lines.ts'
+import { nameParts, rotationOf } from './rotated-name.ts'
 import { type Entry, type KeepingSink, type KeepingSinkEvents, type LostRecords, noEvents, type SinkStatus } from './sink.ts'
+import { identityOf } from './unsynced.ts'
+import { Upkeep } from './upkeep.ts'
 import { WrittenTail } from './written-tail.ts'
 
 const retryFirstMs = 100
@@ -17,6 +26,8 @@ const retryMaxMs = 5_000
 const timerEarlyMs = 2
 /** Files written at the same time. Node's pool has four threads; a disk that hangs must leave some to the spool. */
 const writersMax = 2
+/** A file that was not written to for this long is let go of, and opened again for the next line. */
+const forgetAfterMs = 60_000
 /** What one file that cannot be written may hold back, so that it does not use up what the others need. */
 const failingPendingBytesMax = sinkPendingBytesMax / 8
 
@@ -27,7 +38,11 @@ export interface FileSinkOptions {
   readonly takesOnDemand?: boolean | undefined
   readonly path: LogPath
   readonly rotateBytes: number
-  /** Told once when writing begins to fail and once when all of it works again. */
+  readonly compress?: Compression | undefined
+  readonly keep?: Keep | undefined
+  /** Closed with the sink. @defaultValue one of its own */
+  readonly compressor?: Compressor | undefined
+  /** Told once when writing begins to fail and once when all of it works again, and what was removed. */
   readonly onTrouble: (message: string) => void
 }
 
@@ -35,13 +50,6 @@ interface Failure {
   readonly message: string
   readonly delayMs: number
   readonly retryAtMs: number
-}
-
-/** Where a file goes on after a restart. */
-interface Resume {
-  readonly position: number
-  readonly skip: number
-  readonly tail: WrittenTail | undefined
 }
 
 export class FileSink implements KeepingSink {
@@ -68,12 +76,25 @@ export class FileSink implements KeepingSink {
   #syncing: Promise<void> | undefined
   #syncError: string | undefined
   #isClosing = false
+  readonly #upkeep: Upkeep
+  readonly #closing = new ClosingFiles((path, lost) => this.#lost(path, lost))
+  /** Periods that links are of, by their paths; none goes back to an older file. */
+  readonly #links = new Map<string, number>()
 
   constructor(options: FileSinkOptions) {
     this.name = options.name
     this.patterns = options.patterns
     this.takesOnDemand = options.takesOnDemand
     this.#options = options
+    const { name, path, compress, keep, compressor = new Compressor(), onTrouble } = options
+    const files = {
+      putAway: (plain: string) => this.#known(plain).putAway(this.events.isAllBack()),
+      release: (plain: string, number: number) => this.#release(plain, number),
+      released: (plain: string, number: number) => this.#files.get(plain)?.released(number),
+      keep: () => this.events.keep(),
+      forget: () => this.#forget(),
+    }
+    this.#upkeep = new Upkeep({ name, path, compress, keep, compressor, onTrouble, files })
   }
 
   get isFull(): boolean {
@@ -83,7 +104,10 @@ export class FileSink implements KeepingSink {
   isFullFor(topic: Topic): boolean {
     if (this.isFull) return true
     if (this.#failing.size === 0) return false
-    const file = this.#files.get(this.#options.path.of(topic, Date.now()))
+    const { path } = this.#options
+    // Which host it will be from is not known.
+    if (path.usesHost) return [...this.#failing.keys()].some((file) => this.#cannotTake(file))
+    const file = this.#files.get(path.of(topic, Date.now()))
     return file !== undefined && this.#cannotTake(file)
   }
 
@@ -117,10 +141,11 @@ export class FileSink implements KeepingSink {
   }
 
   write(entry: Entry): boolean {
-    const file = this.#file(this.#options.path.of(entry.topic, entry.receivedAtMs))
+    const place = this.#placeOf(entry)
+    const file = this.#file(place)
     // What is nowhere else is held, however much that is: the collector takes no more of it.
     const isTaken = !entry.isSpooled || !(this.#missed.has(file) || this.#cannotTake(file))
-    if (isTaken) this.#append(file, entry)
+    if (isTaken) this.#append(file, entry, place)
     else if (!this.#missed.has(file)) this.#missed.set(file, entry.position)
     return isTaken
   }
@@ -129,7 +154,11 @@ export class FileSink implements KeepingSink {
     return this.#failing.has(file) && file.pendingBytes >= failingPendingBytesMax
   }
 
-  #append(file: LogFile, entry: Entry): void {
+  #placeOf({ topic, receivedAtMs, host }: Pick<Entry, 'topic' | 'receivedAtMs' | 'host'>): LogPlace {
+    return this.#options.path.placeOf(topic, receivedAtMs, host)
+  }
+
+  #append(file: LogFile, entry: Entry, { startsAtMs }: LogPlace): void {
     const resume = this.#resumes.get(file.path)
     let skip = 0
     if (resume !== undefined) {
@@ -139,7 +168,7 @@ export class FileSink implements KeepingSink {
       this.#resumes.delete(file.path)
     }
     const text = entryText(entry)
-    file.append(entry, skip, text)
+    file.append(entry, skip, text, startsAtMs)
     file.usedAtMs = performance.now()
     this.#pendingBytes += text.length - skip
     this.#dirty.add(file)
@@ -147,7 +176,7 @@ export class FileSink implements KeepingSink {
     else this.#timer ??= setTimeout(() => this.#flushDirty(), sinkFlushMs)
   }
 
-  #file(path: string): LogFile {
+  #file({ path, startsAtMs, link }: LogPlace): LogFile {
     let file = this.#files.get(path)
     if (file === undefined) {
       const events = {
@@ -158,19 +187,57 @@ export class FileSink implements KeepingSink {
           this.#written += entry.count
           this.events.done(entry)
         },
-        lost: (lost: LostRecords) => {
-          this.#options.onTrouble(
-            `sink ${this.name}: ${path}: the disk has dropped ${lost.records} records of ${lost.topic}; they count as rejected`,
-          )
-          this.events.lost(lost)
-        },
-        note: (place: FilePlace) => this.events.note([place]),
+        lost: (lost: LostRecords) => this.#lost(path, lost),
+        note: (...places: readonly FilePlace[]) => this.events.note(places),
         oldest: () => this.events.oldest(),
+        newest: () => this.events.newest(),
+        opened: async () => {
+          if (link !== undefined) await this.#lead(link, path, startsAtMs)
+        },
+        closing: (closing: ClosingFile) => this.#closing.add(closing),
+        rotated: () => {
+          this.#upkeep.rotated += 1
+          this.#upkeep.soon()
+        },
       }
-      file = new LogFile(path, this.#options.rotateBytes, events, this.#resumes.get(path)?.tail)
+      const { path: paths, rotateBytes } = this.#options
+      const resume = this.#resumes.get(path)
+      file = new LogFile({ path, root: paths.root, rotateBytes, startOf: (ms) => paths.startOf(ms), resume }, events)
       this.#files.set(path, file)
     }
     return file
+  }
+
+  #lost(path: string, lost: LostRecords): void {
+    this.#options.onTrouble(
+      `sink ${this.name}: ${path}: the disk has dropped ${lost.records} records of ${lost.topic}; they count as rejected`,
+    )
+    this.events.lost(lost)
+  }
+
+  /** Leads a link to the newest file. Trouble with it is told and costs no line. */
+  async #lead(link: string, path: string, startsAtMs: number): Promise<void> {
+    if (startsAtMs < (this.#links.get(link) ?? Number.NEGATIVE_INFINITY)) return
+    const target = relative(dirname(link), path)
+    try {
+      const found = await readlink(link).catch((error: NodeJS.ErrnoException) => {
+        if (error.code === 'ENOENT') return undefined
+        throw error.code === 'EINVAL' ? new Error(`${link} is no link, and stays as it is`) : error
+      })
+      if (found !== target) {
+        const draft = `${link}${unfinishedSuffix}`
+        await unlink(draft).catch(() => undefined)
+        await symlink(target, draft)
+        crashPoints.reached('in-link')
+        await rename(draft, link)
+      }
+    } catch (error) {
+      const isTold = this.#links.get(link) === startsAtMs
+      if (!isTold) this.#options.onTrouble(`sink ${this.name}: ${error instanceof Error ? error.message : String(error)}`)
+    }
+    // Names come without end; what is forgotten is looked up again.
+    if (this.#links.size >= distinctFilesMax) this.#links.clear()
+    this.#links.set(link, startsAtMs)
   }
 
   // ── what a stuck file has missed ──
@@ -186,7 +253,8 @@ export class FileSink implements KeepingSink {
   }
 
   writeMissed(entry: Entry): boolean {
-    const file = this.#file(this.#options.path.of(entry.topic, entry.receivedAtMs))
+    const place = this.#placeOf(entry)
+    const file = this.#file(place)
     const from = this.#missed.get(file)
     if (from === undefined || entry.position < from || this.#stuckAgain.has(file)) return false
     if (this.#cannotTake(file)) {
@@ -194,7 +262,7 @@ export class FileSink implements KeepingSink {
       this.#stuckAgain.add(file)
       return false
     }
-    this.#append(file, entry)
+    this.#append(file, entry, place)
     this.#missed.set(file, entry.end)
     return true
   }
@@ -203,9 +271,9 @@ export class FileSink implements KeepingSink {
     for (const [file, from] of this.#missed) if (!this.#stuckAgain.has(file) && from <= position) this.#missed.delete(file)
   }
 
-  hasMissed(entry: Pick<Entry, 'position' | 'topic' | 'receivedAtMs'>): boolean {
+  hasMissed(entry: Pick<Entry, 'position' | 'topic' | 'receivedAtMs' | 'host'>): boolean {
     if (this.#missed.size === 0) return false
-    const file = this.#files.get(this.#options.path.of(entry.topic, entry.receivedAtMs))
+    const file = this.#files.get(this.#placeOf(entry).path)
     return file !== undefined && entry.position >= (this.#missed.get(file) ?? Number.POSITIVE_INFINITY)
   }
 
@@ -279,7 +347,7 @@ export class FileSink implements KeepingSink {
   /** Closes the files that took lines least recently, so that with one more per writer, and its folder, no more than allowed are open. */
   async #makeRoom(): Promise<void> {
     const open = [...this.#files.values()].filter((file) => file.isOpen)
-    const surplus = open.length - (openFilesMax - 2 * writersMax)
+    const surplus = open.length - (openFilesMax - 2 * writersMax - closingFilesMax - 1)
     if (surplus <= 0) return
     open.sort((a, b) => a.usedAtMs - b.usedAtMs)
     for (const file of open.filter(({ isWriting }) => !isWriting).slice(0, surplus)) {
@@ -316,6 +384,7 @@ export class FileSink implements KeepingSink {
   async #syncAll(): Promise<void> {
     let failure: unknown
     for (const file of this.#files.values()) await file.sync().catch((error: unknown) => (failure ??= error))
+    await this.#closing.sync().catch((error: unknown) => (failure ??= error))
     const message = failure instanceof Error ? failure.message : undefined
     if (message !== undefined && this.#syncError === undefined) {
       this.#options.onTrouble(`sink ${this.name}: ${message}; what is not on the disk stays in the spool and is written again`)
@@ -331,7 +400,8 @@ export class FileSink implements KeepingSink {
     for (const { files } of places) {
       for (const file of files) {
         const known = byPath.get(file.path)
-        if (known === undefined) byPath.set(file.path, [file])
+        // What was sealed needs none of what was written down before.
+        if (known === undefined || sealNumber(file) !== undefined) byPath.set(file.path, [file])
         else known.push(file)
       }
     }
@@ -341,7 +411,39 @@ export class FileSink implements KeepingSink {
       // An older place than the last: what came behind it did not reach the disk.
       if (resume.position < start && resume.position < (known.at(-1)?.position ?? 0)) start = resume.position
     }
+    const { path: paths } = this.#options
+    for (const path of byPath.keys()) paths.remember(path)
+    for (const { plain } of (await findFiles(paths)).files) paths.remember(plain)
+    this.#upkeep.start()
     return Math.max(start, oldest)
+  }
+
+  // ── files nothing is written to any more ──
+
+  /** A file of which an earlier run, or this one, has written something down. */
+  #known(path: string): LogFile {
+    return this.#file({ path, startsAtMs: Number.NEGATIVE_INFINITY, link: this.#options.path.linkOf(path) })
+  }
+
+  async #release(path: string, number: number): Promise<boolean> {
+    // The disk may not have it, and it may have to be written again.
+    if (this.#closing.has(path)) return false
+    // Of others the spool says nothing.
+    if (!this.#files.has(path) && !this.#resumes.has(path)) return true
+    const file = this.#known(path)
+    return !this.#failing.has(file) && !this.#missed.has(file) && (await file.release(number, this.events.isAllBack()))
+  }
+
+  /** Lets go of files that were not written to for a while; there is one for each name and day. */
+  async #forget(): Promise<void> {
+    const beforeMs = performance.now() - forgetAfterMs
+    for (const [path, file] of this.#files) {
+      if (file.usedAtMs > beforeMs || this.#dirty.has(file) || this.#failing.has(file) || this.#missed.has(file) || file.hasMoved) continue
+      await file.sync()
+      if (!file.isIdle || file.hasMoved) continue
+      this.#files.delete(path)
+      await file.close()
+    }
   }
 
   reopen(): void {
@@ -358,6 +460,7 @@ export class FileSink implements KeepingSink {
       pendingBytes: this.#pendingBytes,
       error: failure?.message ?? this.#syncError,
       where: this.#options.path.template,
+      files: this.#upkeep.status(),
     }
   }
 
@@ -368,9 +471,10 @@ export class FileSink implements KeepingSink {
     const deadline = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, deadlineMs)
     })
-    await Promise.race([this.flush(), deadline])
-    clearTimeout(timer)
+    await Promise.race([Promise.all([this.flush(), this.#upkeep.close()]), deadline])
     for (const file of this.#files.values()) if (!file.isWriting) await file.close()
+    await Promise.race([this.#closing.close(), deadline])
+    clearTimeout(timer)
   }
 }
 
@@ -381,7 +485,14 @@ export class FileSink implements KeepingSink {
  */
 async function resumeOf(path: string, places: readonly FilePlace[]): Promise<Resume> {
   let isShort = false
-  for (const place of places.toReversed()) {
+  for (const [i, place] of places.toReversed().entries()) {
+    const number = sealNumber(place)
+    if (number !== undefined) {
+      // Of a newer one the file is gone, and with it what was written.
+      if (i > 0 && !isShort) break
+      const [next = path, ...others] = await rotationsAfter(number, path)
+      return { position: place.position, skip: place.skip, tail: new WrittenTail(next, { identity: '', size: 0 }, others) }
+    }
     const found = await findFile(path, place)
     if (found === 'short') isShort = true
     else if (found !== undefined) {
@@ -396,11 +507,18 @@ async function resumeOf(path: string, places: readonly FilePlace[]): Promise<Res
 /** Rotations with higher numbers than a file's, in order, and the plain one. */
 async function filesAfter(file: string, path: string): Promise<string[]> {
   if (file === path) return []
+  return rotationsAfter(rotationOf(basename(file), nameParts(path)) ?? 0, path)
+}
+
+async function rotationsAfter(number: number, path: string): Promise<string[]> {
   const numberOf = (name: string) => rotationOf(name, nameParts(path))
-  const own = numberOf(basename(file)) ?? 0
-  const names = (await readdir(dirname(path))).filter((name) => (numberOf(name) ?? 0) > own)
+  const names = (await readdir(dirname(path)).catch(() => [])).filter((name) => (numberOf(name) ?? 0) > number && !isCompressed(name))
   names.sort((a, b) => (numberOf(a) ?? 0) - (numberOf(b) ?? 0))
   return [...names.map((name) => join(dirname(path), name)), path]
+}
+
+function isCompressed(name: string): boolean {
+  return /\.(?:gz|zst)(?:\.tmp)?$/.test(name)
 }
 
 /** Where the file of a place is now: under its name, or under that of one of its rotations. */
@@ -417,7 +535,7 @@ async function findFile(path: string, { identity, size }: FilePlace): Promise<{ 
   const plain = await is(path)
   if (plain === 'it') return { path }
   for (const name of await readdir(dirname(path)).catch(() => [])) {
-    if (rotationOf(name, nameParts(path)) === undefined) continue
+    if (rotationOf(name, nameParts(path)) === undefined || isCompressed(name)) continue
     const rotated = join(dirname(path), name)
     if ((await is(rotated)) === 'it') return { path: rotated }
   }

@@ -32,7 +32,26 @@ export interface SinkStatus {
   readonly fieldsOmitted?: number
   /** Tag values written as `~other` because their tag has too many. */
   readonly tagValuesFolded?: number
+  /** Of a sink that keeps files. */
+  readonly files?: FilesStatus | undefined
 }
+
+/** What became of files nothing is written to any more, since the start. */
+export interface FilesStatus {
+  /** All there are, compressed ones and those that are written to included, and their bytes, when they were last looked at. */
+  readonly count: number
+  readonly bytes: number
+  readonly rotated: number
+  readonly compressed: number
+  /** Files removed, by the bound they were over. */
+  readonly removed: Readonly<Record<RemovalReason, number>>
+  readonly removedBytes: number
+  /** Why files could last not be compressed or removed; undefined while all is well. */
+  readonly error: string | undefined
+}
+
+export const removalReasons = ['age', 'files', 'bytes', 'free'] as const
+export type RemovalReason = (typeof removalReasons)[number]
 
 /** Records of one frame on their way to the sinks. */
 export interface Entry {
@@ -52,8 +71,16 @@ export interface Entry {
   readonly count: number
   /** Unix ms. */
   readonly receivedAtMs: number
+  /** Of the application it came from; undefined when that had not said it. */
+  readonly host?: string | undefined
   /** False when it is nowhere but in memory. */
   isSpooled: boolean
+}
+
+export interface LostRecords {
+  readonly origin: string
+  readonly topic: Topic
+  readonly records: number
 }
 
 export interface Sink {
@@ -102,6 +129,12 @@ export interface KeepingSinkEvents {
   note(files: SinkPlace['files']): Promise<boolean>
   /** Oldest position of the spool that counts: what was written down before it may be gone. */
   oldest(): number
+  /** Position behind everything in the spool. */
+  newest(): number
+  /** Makes durable what was written down. False when it could not be. */
+  keep(): Promise<boolean>
+  /** Whether everything an earlier run left in the spool is done. */
+  isAllBack(): boolean
 }
 
 /** Of a sink nobody has set up yet. */
@@ -114,6 +147,9 @@ export const noEvents: KeepingSinkEvents = {
   moved() {},
   note: async () => true,
   oldest: () => 0,
+  newest: () => 0,
+  keep: async () => true,
+  isAllBack: () => true,
 }
 
 /** A sink whose records wait in the spool until they are done: after a restart it goes on where it was. */
@@ -144,7 +180,7 @@ export interface KeepingSink extends Sink {
   /** Everything before `position` has been offered with {@link writeMissed}. */
   caughtUp(position: number): void
   /** Whether an entry it was once offered is still owed to a file that was stuck. */
-  hasMissed(entry: Pick<Entry, 'position' | 'topic' | 'receivedAtMs'>): boolean
+  hasMissed(entry: Pick<Entry, 'position' | 'topic' | 'receivedAtMs' | 'host'>): boolean
   /** What is before `end` is gone from the spool. */
   forgetBefore(end: number): void
   /** Tries to write everything it holds. Resolves when that has been tried; never rejects. */

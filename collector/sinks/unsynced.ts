@@ -79,6 +79,46 @@ export class Unsynced {
   }
 }
 
+/** Where what is not on the disk yet was written. */
+export interface WrittenFile {
+  readonly path: string
+  readonly identity: string
+  /** Undefined when it is not open. */
+  readonly handle: FileHandle | undefined
+}
+
+/**
+ * Has the disk take all of it. Rejects when it does not; called once more it is written again then.
+ *
+ * @param lost - Told of records that the disk has dropped and that cannot be read any more.
+ */
+export async function syncWritten(unsynced: Unsynced, file: WrittenFile, lost: (lost: LostRecords) => void): Promise<void> {
+  try {
+    if (unsynced.isSuspect && !(await rewrite(unsynced, file))) for (const records of unsynced.giveUp()) lost(records)
+    if (file.handle !== undefined) return await file.handle.datasync()
+    const handle = await open(file.path, constants.O_RDONLY | constants.O_NOFOLLOW)
+    await handle.datasync().finally(() => handle.close())
+  } catch (error) {
+    unsynced.isSuspect = true
+    throw error
+  }
+}
+
+/** False when what was written cannot be read, or not in this file. */
+async function rewrite(unsynced: Unsynced, { path, identity }: WrittenFile): Promise<boolean> {
+  try {
+    return await unsynced.rewrite(path, async (handle) => identityOf(await handle.stat()) === identity)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false
+    throw error
+  }
+}
+
+/** What a file is told by, whatever it is called. */
+export function identityOf(stat: { readonly dev: number; readonly ino: number }): string {
+  return `${stat.dev}:${stat.ino}`
+}
+
 async function rewriteOne(handle: FileHandle, { from, to, checksum }: Written): Promise<boolean> {
   const piece = Buffer.allocUnsafe(Math.min(pieceBytes, to - from))
   let sum = 0

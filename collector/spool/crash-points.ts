@@ -10,6 +10,12 @@ export type CrashPoint =
   | 'in-reuse'
   | 'before-checkpoint'
   | 'in-rotation'
+  | 'after-seal'
+  | 'in-link'
+  | 'before-compression'
+  | 'before-compressed'
+  | 'in-compressed'
+  | 'before-removal'
   | 'before-unlink'
   | 'before-cursor'
 

@@ -10,6 +10,8 @@ export interface KeptFrame {
   /** Unix ms. Decides which day's file it goes to, whenever it is written there. */
   readonly receivedAtMs: number
   readonly topic: Topic
+  /** Where the application runs that sent it; undefined when that was not known then. Decides about the file too. */
+  readonly host: string | undefined
   readonly frame: DecodedFrame
 }
 
@@ -39,7 +41,7 @@ export interface HeardManifest {
 /** How much of one log file is done. */
 export interface FilePlace {
   readonly path: string
-  /** `device:inode`. */
+  /** `device:inode`; or `.N`, size 0: all of it is in files that were rotated, the last of them to this number. */
   readonly identity: string
   /** Its first bytes, which hold everything of the spool that belongs into it from before `position`, … */
   readonly size: number
@@ -56,24 +58,36 @@ export interface SinkPlace {
 }
 
 const originBytes = 16
+/** Names of hosts have at most 253. */
+const hostBytesMax = 255
 const anyElements = Number.POSITIVE_INFINITY
 
-/** The head of a kept frame; the frame follows it. */
-export function encodeKeptHead(receivedAtMs: number, topic: Buffer): Buffer {
-  const head = Buffer.allocUnsafe(9 + topic.length)
+/** A host as it is kept; undefined for one that cannot be. */
+export function keptHost(host: string | undefined): string | undefined {
+  return host === undefined || host === '' || Buffer.byteLength(host) > hostBytesMax ? undefined : host
+}
+
+/** The head of a kept frame; the frame follows it. Each text has its length, a byte, in front; a host of no bytes is none. */
+export function encodeKeptHead(receivedAtMs: number, topic: Buffer, host?: string | undefined): Buffer {
+  const hostBytes = Buffer.from(host ?? '', 'utf8')
+  const head = Buffer.allocUnsafe(10 + topic.length + hostBytes.length)
   head.writeDoubleLE(receivedAtMs, 0)
   head[8] = topic.length
   topic.copy(head, 9)
+  head[9 + topic.length] = hostBytes.length
+  hostBytes.copy(head, 10 + topic.length)
   return head
 }
 
 export function readKept(body: Buffer): KeptFrame | undefined {
   const topicEnd = 9 + (body[8] ?? 0)
-  if (body.length <= topicEnd) return undefined
+  const hostEnd = topicEnd + 1 + (body[topicEnd] ?? 0)
+  if (body.length <= hostEnd) return undefined
   const topic = body.toString('latin1', 9, topicEnd)
-  const decoded = decodeFrame(body.subarray(topicEnd))
+  const host = body.toString('utf8', topicEnd + 1, hostEnd)
+  const decoded = decodeFrame(body.subarray(hostEnd))
   if (!isTopic(topic) || !decoded.ok) return undefined
-  return { receivedAtMs: body.readDoubleLE(0), topic, frame: decoded.frame }
+  return { receivedAtMs: body.readDoubleLE(0), topic, host: host === '' ? undefined : host, frame: decoded.frame }
 }
 
 export function encodeNumbers({ origin, topic, from, count, onDemand, notDurable }: Numbers): Buffer {

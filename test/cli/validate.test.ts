@@ -42,9 +42,9 @@ test.each([
   ],
   ['a megabyte', `dir: ${'x'.repeat(1_048_576)}`, /^FILE:1:1: file: expected at most 64 KiB$/m],
   [
-    'an interval without a date',
-    'sinks: { a: { type: file, path: x.ndjson, rotate: { every: day } } }',
-    /sinks\.a\.rotate\.every: a new file each day needs \{date\} in the path/,
+    'an interval that is none',
+    'sinks: { a: { type: file, rotate: { every: fortnight } } }',
+    /sinks\.a\.rotate\.every: expected hour, day, week, or a duration/,
   ],
 ])('%s: exit 2, and no stack trace', async (_what, text, message) => {
   const { code, err } = await validate(text)

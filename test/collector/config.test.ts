@@ -1,4 +1,5 @@
 import { join, resolve } from 'node:path'
+import zlib from 'node:zlib'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import {
   type CollectorConfig,
@@ -66,7 +67,7 @@ subscribe: ['log.>', 'metric.>']
 spool: { dir: ./spillway-data/spool, maxBytes: 1GiB, fsync: 200ms }
 sinks:
   files:  { type: file, topics: ['log.>'], path: './spillway-data/logs/{service}/{date}.ndjson',
-            rotate: { size: 100MiB, every: day } }
+            rotate: { size: 100MiB, every: day }, compress: gzip, keep: { days: 14, bytes: 10GiB } }
   screen: { type: stdout, topics: ['log.error.>'] }
 `)
     expect(read.listen).toEqual({
@@ -77,7 +78,15 @@ sinks:
     })
     expect(read.spool).toEqual({ dir: './spillway-data/spool', bytesMax: 2 ** 30, fsyncMs: 200 })
     expect(read.sinks).toEqual({
-      files: { type: 'file', topics: ['log.>'], path: './spillway-data/logs/{service}/{date}.ndjson', rotateBytes: 104_857_600 },
+      files: {
+        type: 'file',
+        topics: ['log.>'],
+        path: './spillway-data/logs/{service}/{date}.ndjson',
+        rotateBytes: 104_857_600,
+        rotateEvery: 'day',
+        compress: 'gzip',
+        keep: { ageMs: 14 * 86_400_000, bytes: 10 * 2 ** 30 },
+      },
       screen: { type: 'stdout', topics: ['log.error.>'] },
     })
   })
@@ -173,17 +182,49 @@ describe('every key does something', () => {
         effect: (read) => read.logMetrics['a'],
         becomes: { ...logMetric, description: 'Orders.' },
       },
-      // The date in the path is what makes a new file each day; the key holds the path to it.
       'sinks.*.rotate.every': {
-        text: 'sinks: { a: { type: file, path: /logs/one.ndjson, rotate: { every: day } } }',
-        effect: () => undefined,
-        becomes: 'an error',
+        text: 'sinks: { a: { type: file, rotate: { every: 6h } } }',
+        effect: (read) => read.sinks['a'],
+        becomes: expect.objectContaining({ rotateEvery: 6 * 3_600_000 }) as unknown,
+      },
+      'sinks.*.rotate.zone': {
+        text: 'sinks: { a: { type: file, rotate: { zone: local } } }',
+        effect: (read) => read.sinks['a'],
+        becomes: expect.objectContaining({ zone: 'local' }) as unknown,
+      },
+      'sinks.*.compress': {
+        text: 'sinks: { a: { type: file, compress: gzip } }',
+        effect: (read) => read.sinks['a'],
+        becomes: expect.objectContaining({ compress: 'gzip' }) as unknown,
+      },
+      'sinks.*.keep.days': {
+        text: 'sinks: { a: { type: file, keep: { days: 14 } } }',
+        effect: (read) => read.sinks['a'],
+        becomes: expect.objectContaining({ keep: { ageMs: 14 * 86_400_000 } }) as unknown,
+      },
+      'sinks.*.keep.age': {
+        text: 'sinks: { a: { type: file, keep: { age: 12h } } }',
+        effect: (read) => read.sinks['a'],
+        becomes: expect.objectContaining({ keep: { ageMs: 12 * 3_600_000 } }) as unknown,
+      },
+      'sinks.*.keep.files': {
+        text: 'sinks: { a: { type: file, keep: { files: 7 } } }',
+        effect: (read) => read.sinks['a'],
+        becomes: expect.objectContaining({ keep: { files: 7 } }) as unknown,
+      },
+      'sinks.*.keep.bytes': {
+        text: 'sinks: { a: { type: file, keep: { bytes: 10GiB } } }',
+        effect: (read) => read.sinks['a'],
+        becomes: expect.objectContaining({ keep: { bytes: 10 * 2 ** 30 } }) as unknown,
+      },
+      'sinks.*.keep.free': {
+        text: 'sinks: { a: { type: file, keep: { free: 5GiB } } }',
+        effect: (read) => read.sinks['a'],
+        becomes: expect.objectContaining({ keep: { freeBytes: 5 * 2 ** 30 } }) as unknown,
       },
     }
 
   test.each(Object.entries(effects))('%s', (key, { text, effect, becomes }) => {
-    if (becomes === 'an error')
-      return expect(errors(text)).toEqual([`${file}:1:68: sinks.a.rotate.every: a new file each day needs {date} in the path`])
     expect(effect(defaults)).not.toEqual(becomes)
     expect(effect(config(text))).toEqual(becomes)
     expect(key).not.toBe('')
@@ -218,13 +259,32 @@ describe('every key does something', () => {
     expect(known('metrics: { a: { qqqqqqqqqq: 1 } }')?.sort()).toEqual(at('metrics.*.'))
     expect(known('sinks: { a: { type: file, qqqqqqqqqq: 1 } }')?.sort()).toEqual(at('sinks.*.'))
     expect(known('sinks: { a: { type: file, rotate: { qqqqqqqqqq: 1 } } }')?.sort()).toEqual(at('sinks.*.rotate.'))
+    expect(known('sinks: { a: { type: file, keep: { qqqqqqqqqq: 1 } } }')?.sort()).toEqual(at('sinks.*.keep.'))
   })
 
-  test('rotate.every with {date} in the path is what happens anyway', () => {
-    expect(config("sinks: { files: { type: file, path: 'x/{date}.ndjson', rotate: { every: day } } }")).toEqual(
-      config("sinks: { files: { type: file, path: 'x/{date}.ndjson' } }"),
-    )
-    expect(config('sinks: { files: { type: file, rotate: { every: day } } }')).toEqual(defaults)
+  test.each<readonly [string, unknown]>([
+    ['hour', 'hour'],
+    ['day', 'day'],
+    ['week', 'week'],
+    ['90m', 90 * 60_000],
+    ['1s', 1_000],
+    ['366d', 366 * 86_400_000],
+  ])('rotate.every: %s', (text, every) =>
+    expect(config(`sinks: { a: { type: file, rotate: { every: ${text} } } }`).sinks['a']).toMatchObject({ rotateEvery: every }),
+  )
+
+  test('compress: none is as without it', () => {
+    expect(config('sinks: { files: { type: file, compress: none } }')).toEqual(defaults)
+  })
+
+  test('compress: zstd is for a Node that has it; another one says which those are', () => {
+    const text = 'sinks: { a: { type: file, compress: zstd } }'
+    if ('zstdCompressSync' in zlib) expect(config(text).sinks['a']).toMatchObject({ compress: 'zstd' })
+    else {
+      expect(errors(text)).toEqual([
+        `${file}:1:37: sinks.a.compress: zstd needs Node 22.15, 23.8 or later, this is ${process.versions.node}; use gzip, or another Node`,
+      ])
+    }
   })
 })
 
@@ -241,9 +301,10 @@ describe('an unknown key is refused with the nearest known one, its line and its
     ['spool: { compress: gzip }', 'spillway.yaml:1:10: spool.compress: unknown key; known here: dir, maxBytes, fsync'],
     ['influx: {}', 'spillway.yaml:1:1: influx: unknown key; known here: dir, listen, subscribe, spool, sinks, rollup, metrics, insecure'],
     [
-      'sinks: { a: { type: file, compress: gzip } }',
-      'spillway.yaml:1:27: sinks.a.compress: unknown key; known here: type, topics, path, rotate',
+      'sinks: { a: { type: file, blocking: 7 } }',
+      'spillway.yaml:1:27: sinks.a.blocking: unknown key; known here: type, topics, path, rotate, compress, keep',
     ],
+    ['sinks: { a: { type: file, keep: { day: 7 } } }', 'spillway.yaml:1:35: sinks.a.keep.day: unknown key; did you mean "days"?'],
   ])('%j', (text, message) => expect(errors(text)).toEqual([message]))
 
   test('a key of one type of sink is none of another', () => {
@@ -283,6 +344,47 @@ describe('what is wrong is told where it stands, with what was expected', () => 
     ],
     ['a size too small', 'sinks: { a: { type: file, rotate: { size: 3 } } }', /^spillway\.yaml:1:43: sinks\.a\.rotate\.size: .*got 3$/],
     [
+      'a bad period',
+      'sinks: { a: { type: file, rotate: { every: month } } }',
+      /^spillway\.yaml:1:44: sinks\.a\.rotate\.every: expected hour, day, week, or a duration from 1s to 366d, such as 6h, got "month"$/,
+    ],
+    ['a period too short', 'sinks: { a: { type: file, rotate: { every: 100ms } } }', /^spillway\.yaml:1:44: .* from 1s .*got "100ms"$/],
+    [
+      'a time zone by name',
+      'sinks: { a: { type: file, rotate: { zone: CET } } }',
+      /^spillway\.yaml:1:43: sinks\.a\.rotate\.zone: .*"utc"\|"local"/,
+    ],
+    [
+      'a compression that is none',
+      'sinks: { a: { type: file, compress: brotli } }',
+      /^spillway\.yaml:1:37: sinks\.a\.compress: expected gzip, zstd or none, got "brotli"$/,
+    ],
+    [
+      'half a day',
+      'sinks: { a: { type: file, keep: { days: 0.5 } } }',
+      /^spillway\.yaml:1:41: sinks\.a\.keep\.days: .*at least 1, got 0.5$/,
+    ],
+    [
+      'no files at all',
+      'sinks: { a: { type: file, keep: { files: 0 } } }',
+      /^spillway\.yaml:1:42: sinks\.a\.keep\.files: .*at least 1, got 0$/,
+    ],
+    [
+      'a bad bound of bytes',
+      'sinks: { a: { type: file, keep: { bytes: much } } }',
+      /^spillway\.yaml:1:42: .*at least 1KiB, such as 10GiB, got "much"$/,
+    ],
+    [
+      'two ages',
+      'sinks: { a: { type: file, keep: { days: 1, age: 1h } } }',
+      /^spillway\.yaml:1:49: sinks\.a\.keep\.age: stands beside days; give one of them$/,
+    ],
+    [
+      'names that cannot be told apart',
+      "sinks: { a: { type: file, path: '{service}{host}.ndjson' } }",
+      /^spillway\.yaml:1:33: sinks\.a\.path: expected "-", "_" or "\." between \{service\} and \{host\}/,
+    ],
+    [
       'a bad size of the spool',
       'spool:\n  dir: x\n  maxBytes: lots',
       /^spillway\.yaml:3:13: spool\.maxBytes: expected a size of at least 8MiB, such as 1GiB, got "lots"$/,
@@ -319,11 +421,10 @@ describe('what is wrong is told where it stands, with what was expected', () => 
     ['a duration of nothing', 'spool: { fsync: 0ms }', /^spillway\.yaml:1:17: spool\.fsync: expected a duration from 1ms.*got "0ms"$/],
     ['a duration too long', 'spool: { fsync: 11s }', /^spillway\.yaml:1:17: spool\.fsync: expected a duration from 1ms to 10s.*got "11s"$/],
     ['a spool that is none', 'spool: 1GiB', /^spillway\.yaml:1:8: spool: .*expected object/],
-    ['another interval', 'sinks: { a: { type: file, rotate: { every: hour } } }', /^spillway\.yaml:1:44: sinks\.a\.rotate\.every: .*"day"/],
     [
       'a bad placeholder',
       "sinks: { a: { type: file, path: 'x/{servcie}.ndjson' } }",
-      /^spillway\.yaml:1:33: sinks\.a\.path: \{servcie\} is not known here; there are \{service\}, \{level\} and \{date\}$/,
+      /^spillway\.yaml:1:33: sinks\.a\.path: \{servcie\} is not known here; there are \{service\}, \{level\}, .* and \{hour\}$/,
     ],
     [
       'a folder for a path',

@@ -2,6 +2,7 @@
  * A collector killed with SIGKILL exactly where it hurts most, while an application logs on, and started anew: every
  * line is in the files, once and whole, and the books say so.
  */
+import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import type { CrashPoint } from '../../collector/spool/crash-points.ts'
@@ -34,9 +35,36 @@ const cases: readonly (readonly [point: CrashPoint, times: number])[] = [
   ['before-cursor', 20],
 ]
 
+/** The same with closed files being compressed meanwhile: what a restart needs must still be there. */
+const casesOfUpkeep: typeof cases = [
+  ['after-append', 150],
+  ['before-checkpoint', 4],
+  ['in-rotation', 7],
+  ['after-seal', 1],
+  ['after-seal', 7],
+  ['in-link', 1],
+  ['before-compression', 1],
+  ['before-compression', 4],
+  ['before-compressed', 1],
+  ['before-compressed', 4],
+  ['in-compressed', 1],
+  ['in-compressed', 4],
+]
+
 test.each(cases)('killed %s, the %d. time it comes there: nothing is missing, twice or torn', async (point, times) => {
+  await killedAt(point, times)
+})
+
+test.each(casesOfUpkeep)('killed %s, the %d. time, while files are compressed: nothing is missing, twice or torn', async (point, times) => {
+  const names = await killedAt(point, times, 'compress: gzip')
+  expect(names.filter((name) => name.endsWith('.gz')).length).toBeGreaterThan(1)
+  expect(names.filter((name) => name.endsWith('.tmp'))).toEqual([])
+})
+
+/** Returns the names of what is there at the end. */
+async function killedAt(point: CrashPoint, times: number, upkeep?: string): Promise<readonly string[]> {
   await using dir = await tempDir()
-  const args = configFor(dir.path)
+  const args = configFor(dir.path, upkeep === undefined ? {} : { upkeep })
   const crashing = startCollector({
     dir: dir.path,
     args,
@@ -73,4 +101,13 @@ test.each(cases)('killed %s, the %d. time it comes there: nothing is missing, tw
   const again = await settled(third, logged)
   expect(again.totals).toMatchObject({ accepted: logged, delivered: logged, notDurable: 0, pending: 0 })
   expect(missingAndTwice(third.lines('steady'), logged)).toEqual({ missing: '', twice: '' })
-})
+  if (upkeep === undefined) return []
+  const folder = join(dir.path, 'logs', 'steady')
+  const isDone = () => {
+    const rotated = readdirSync(folder).filter((name) => /\.\d+\.ndjson/.test(name))
+    return rotated.length > 1 && rotated.every((name) => name.endsWith('.gz'))
+  }
+  await until(isDone, { what: 'all that was rotated is compressed' })
+  expect(missingAndTwice(third.lines('steady'), logged)).toEqual({ missing: '', twice: '' })
+  return readdirSync(folder)
+}

@@ -35,6 +35,10 @@ export const fullStatus: CollectorStatus = {
     files: {
       ...{ type: 'file', topics: ['log.>'], where: 'x', written: 80, dropped: 1, expired: 2, rejected: 3 },
       ...{ pendingRecords: 4, pendingBytes: 5, lagMs: 1_500, error: 'ENOSPC' },
+      files: {
+        ...{ count: 12, bytes: 3_000, rotated: 7, compressed: 6, removedBytes: 500, error: 'EACCES' },
+        removed: { age: 1, files: 2, bytes: 3, free: 4 },
+      },
     },
     influx: {
       ...{ type: 'influxdb', topics: ['metric.>'], where: 'y', written: 80, dropped: 0, expired: 0, rejected: 3 },

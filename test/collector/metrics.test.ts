@@ -76,6 +76,16 @@ sink_fields_omitted_total{sink="influx",type="influxdb"} 2
 sink_tag_values_folded_total{sink="influx",type="influxdb"} 3
 sink_failing{sink="files",type="file"} 1
 sink_failing{sink="influx",type="influxdb"} 1
+files{sink="files"} 12
+files_bytes{sink="files"} 3000
+files_rotated_total{sink="files"} 7
+files_compressed_total{sink="files"} 6
+files_removed_total{sink="files",reason="age"} 1
+files_removed_total{sink="files",reason="files"} 2
+files_removed_total{sink="files",reason="bytes"} 3
+files_removed_total{sink="files",reason="free"} 4
+files_removed_bytes_total{sink="files"} 500
+files_failing{sink="files"} 1
 spool_bytes 1000
 spool_limit_bytes 2000
 spool_pending_bytes 400

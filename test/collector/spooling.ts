@@ -10,6 +10,8 @@ export interface SpoolingOptions {
   readonly maxBytes?: string
   readonly fsync?: string
   readonly rotate?: string
+  /** YAML of more keys of the file sink. */
+  readonly upkeep?: string
   readonly spoolDir?: string
   /** YAML of the sinks, in place of one file sink. */
   readonly sinks?: string
@@ -20,7 +22,7 @@ export function configFor(dir: string, options: SpoolingOptions = {}): readonly 
   mkdirSync(dir, { recursive: true })
   const file = join(dir, 'spillway.yaml')
   const spoolDir = options.spoolDir ?? join(dir, 'spool')
-  const files = `files: { type: file, path: '${dir}/logs/{service}/{date}.ndjson', rotate: { size: ${options.rotate ?? '256KiB'} } }`
+  const files = `files: { type: file, path: '${dir}/logs/{service}/{date}.ndjson', rotate: { size: ${options.rotate ?? '256KiB'} }, ${options.upkeep ?? ''} }`
   writeFileSync(
     file,
     `spool: { dir: '${spoolDir}', maxBytes: ${options.maxBytes ?? '8MiB'}, fsync: ${options.fsync ?? '50ms'} }\nsinks: { ${options.sinks ?? files} }\n`,

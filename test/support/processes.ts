@@ -6,6 +6,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { gunzipSync } from 'node:zlib'
 import type { CollectorStatus } from '../../collector/status.ts'
 import { until } from './until.ts'
 
@@ -194,16 +195,32 @@ export async function linesWhenKept(folder: string, count: number): Promise<stri
   return lines
 }
 
-/** Lines of all files of a folder, in the order they were written: `D.1`, `D.2`, …, then `D`. */
+/** Lines of all files of a folder, compressed ones too, in the order they were written: `D.1`, `D.2`, …, then `D`. */
 export function keptLines(folder: string): string[] {
-  let names: string[]
+  return keptFiles(folder).flatMap((name) => textOf(join(folder, name)).split('\n').slice(0, -1))
+}
+
+/** Names of the log files of a folder, in the order they were written. One that is there in two forms is named in its first. */
+export function keptFiles(folder: string): string[] {
+  let all: string[]
   try {
-    names = readdirSync(folder).filter((name) => name.endsWith('.ndjson'))
+    all = readdirSync(folder)
   } catch {
     return []
   }
-  const place = (name: string) => Number(/\.(\d+)\.ndjson$/.exec(name)?.[1] ?? Number.POSITIVE_INFINITY)
+  const names = all.filter((name) => /\.ndjson(?:\.gz)?$/.test(name) && !(name.endsWith('.gz') && all.includes(name.slice(0, -3))))
+  const place = (name: string) => Number(/\.(\d+)\.ndjson(?:\.gz)?$/.exec(name)?.[1] ?? Number.POSITIVE_INFINITY)
   const day = (name: string) => name.slice(0, 10)
-  names.sort((a, b) => (day(a) === day(b) ? place(a) - place(b) : day(a) < day(b) ? -1 : 1))
-  return names.flatMap((name) => readFileSync(join(folder, name), 'utf8').split('\n').slice(0, -1))
+  return names.sort((a, b) => (day(a) === day(b) ? place(a) - place(b) : day(a) < day(b) ? -1 : 1))
+}
+
+/** What a file holds, compressed or not, or compressed since its name was read. */
+export function textOf(path: string): string {
+  try {
+    const bytes = readFileSync(path)
+    return (path.endsWith('.gz') ? gunzipSync(bytes) : bytes).toString('utf8')
+  } catch (error) {
+    if (path.endsWith('.gz') || (error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+    return textOf(`${path}.gz`)
+  }
 }

@@ -1,7 +1,9 @@
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { afterEach, describe, expect, test, vi } from 'vitest'
+import type { ClosingFile } from '../../../collector/sinks/closing-files.ts'
 import { LogFile } from '../../../collector/sinks/log-file.ts'
+import type { Entry, LostRecords } from '../../../collector/sinks/sink.ts'
 import { frameKinds } from '../../../wire/frame.ts'
 import { recordBytesMax } from '../../../wire/limits.ts'
 import { logTopic } from '../../../wire/topic.ts'
@@ -13,21 +15,26 @@ const topic = logTopic('info', 'shop')
 const large = 1e9
 
 /** A file whose entries follow each other in the spool, each as long there as its lines. */
-function logFile(path: string, rotateBytes: number = large) {
+function logFile(path: string, rotateBytes: number = large, startOf?: (ms: number) => number) {
   const written = { bytes: 0, records: 0, lost: 0 }
-  const file = new LogFile(path, rotateBytes, {
-    wrote(bytes) {
+  const events = {
+    wrote(bytes: number) {
       written.bytes += bytes
     },
-    done({ count }) {
+    done({ count }: Entry) {
       written.records += count
     },
-    lost({ records }) {
+    lost({ records }: LostRecords) {
       written.lost += records
     },
     note: async () => true,
     oldest: () => 0,
-  })
+    newest: () => 0,
+    opened: async () => undefined,
+    closing: ({ handle }: ClosingFile) => handle.close(),
+    rotated() {},
+  }
+  const file = new LogFile({ path, rotateBytes, startOf }, events)
   let end = 0
   const appendBytes = (lines: Buffer, count: number) => {
     const position = end

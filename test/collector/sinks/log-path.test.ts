@@ -1,8 +1,11 @@
 import { join, sep } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { LogPath, safeSegment, unknownPlaceholders } from '../../../collector/sinks/log-path.ts'
-import { isTopic, logTopic, type Topic } from '../../../wire/topic.ts'
+import { LogPath, type LogPathOptions, safeSegment, templateFault } from '../../../collector/sinks/log-path.ts'
+import { nameParts } from '../../../collector/sinks/rotated-name.ts'
+import { distinctFilesMax } from '../../../wire/limits.ts'
+import { isTopic, logTopic, parseTopic, type Topic } from '../../../wire/topic.ts'
+import { SeededRandom } from '../../support/seeded-random.ts'
 
 const root = '/var/lib/spillway/logs'
 const template = `${root}/{service}/{date}.ndjson`
@@ -155,7 +158,195 @@ test('the level can stand in the path; a topic without one says none', () => {
   expect(path.of('metric.shop.http.' as Topic, nowMs)).toBe(`${root}/shop-none.ndjson`)
 })
 
+test('the host and the whole topic can stand in the path too', () => {
+  const path = new LogPath(`${root}/{host}/{topic}-{date}T{hour}.ndjson`)
+  expect(path.of(logTopic('error', 'shop', 'http'), nowMs, 'web-1.example.org')).toBe(
+    `${root}/web-1.example.org/log.error.shop.http-2026-03-01T12.ndjson`,
+  )
+  expect(path.of(logTopic('error', 'shop'), nowMs)).toBe(`${root}/unknown/log.error.shop-2026-03-01T12.ndjson`)
+})
+
+test.each<readonly [LogPathOptions['every'], string]>([
+  ['hour', '2026-03-01T12'],
+  ['day', '2026-03-01T00'],
+  // A Sunday; weeks begin on Mondays.
+  ['week', '2026-02-23T00'],
+  [6 * 3_600_000, '2026-03-01T12'],
+])('with a new file every %s, date and hour are those of its beginning', (every, name) => {
+  expect(new LogPath(`${root}/{date}T{hour}.ndjson`, { every }).of(logTopic('info', 's'), nowMs)).toBe(`${root}/${name}.ndjson`)
+})
+
+describe('a file', () => {
+  const path = new LogPath(template)
+  test.each([
+    ['shop/2026-03-01.ndjson', { plain: 'shop/2026-03-01.ndjson', number: undefined, compression: undefined }],
+    ['shop/2026-03-01.17.ndjson', { plain: 'shop/2026-03-01.ndjson', number: 17, compression: undefined }],
+    ['v1.2/2026-03-01.1.ndjson.gz', { plain: 'v1.2/2026-03-01.ndjson', number: 1, compression: 'gz' }],
+    ['%2E%2E/2026-03-01.1.ndjson.zst', { plain: '%2E%2E/2026-03-01.ndjson', number: 1, compression: 'zst' }],
+  ] as const)('%s is one of the template', (name, known) => {
+    expect(path.nameOf(`${root}/${name}`)).toEqual({ ...known, plain: `${root}/${known.plain}` })
+  })
+
+  test.each([
+    'shop/2026-03-01.ndjson.gz',
+    'shop/2026-03-01.ndjson.1',
+    'shop/2026-03-01.ndjson.1.gz',
+    'shop/2026-03-01.x.ndjson',
+    'shop/2026-03-01.1.ndjson.gz.tmp',
+    'shop/.2026-03-01.1.ndjson.gz.index',
+    'shop/notes.txt',
+    'shop/current',
+    '.hidden/2026-03-01.ndjson',
+    'shop/deeper/2026-03-01.ndjson',
+    '2026-03-01.ndjson',
+    '../2026-03-01.ndjson',
+    'a b/2026-03-01.ndjson',
+  ])('%s is not', (name) => expect(path.nameOf(`${root}/${name}`)).toBeUndefined())
+})
+
+describe('the link to the newest file', () => {
+  test.each([
+    ['{service}/{date}.ndjson', 'shop/current'],
+    ['{service}/{date}/{hour}.ndjson', 'shop/current'],
+    ['{service}/{level}-{date}.ndjson', 'shop/current-info'],
+    ['{date}/{service}.ndjson', 'current-shop'],
+    ['app-{date}T{hour}.ndjson', 'current-app'],
+    ['{service}/app.ndjson', undefined],
+  ])('of %s is %s', (text, link) => {
+    const path = new LogPath(`${root}/${text}`)
+    const place = path.placeOf(logTopic('info', 'shop'), nowMs)
+    expect(place.link).toBe(link === undefined ? undefined : `${root}/${link}`)
+    expect(path.linkOf(place.path)).toBe(place.link)
+  })
+})
+
+describe('names without end', () => {
+  test('share one file once there are as many as there may be, each day anew; those that had one keep it', () => {
+    const path = new LogPath(template)
+    const of = (n: number, day: number) => path.of(logTopic('info', `s${n}`), nowMs + day * dayMs)
+    const own = new Set(Array.from({ length: distinctFilesMax }, (_, n) => of(n, 0)))
+    expect(own.size).toBe(distinctFilesMax)
+    const other = of(distinctFilesMax, 0)
+    expect(own.has(other)).toBe(false)
+    expect(path.nameOf(other)?.plain).toBe(other)
+    expect(of(distinctFilesMax + 1, 0)).toBe(other)
+    expect(of(7, 0)).toBe(`${root}/s7/2026-03-01.ndjson`)
+    expect(of(distinctFilesMax + 1, 1)).toBe(`${root}/s${distinctFilesMax + 1}/2026-03-02.ndjson`)
+    expect(of(distinctFilesMax + 1, 0)).toBe(other)
+  })
+
+  test('are what they were after a restart: what had no file of its own gets none', () => {
+    const path = new LogPath(template)
+    path.remember(`${root}/s1/2026-03-01.ndjson`)
+    path.remember(`${root}/%_other/2026-03-01.ndjson`)
+    expect(path.of(logTopic('info', 's1'), nowMs)).toBe(`${root}/s1/2026-03-01.ndjson`)
+    expect(path.of(logTopic('info', 's2'), nowMs)).toBe(`${root}/%_other/2026-03-01.ndjson`)
+  })
+})
+
+/** Templates in which names could be mistaken for each other, or for the number of a rotation. */
+const shapes = [
+  '{service}/{date}.ndjson',
+  '{service}.ndjson',
+  '{service}',
+  '{service}-{level}.ndjson',
+  '{service}-{host}.ndjson',
+  '{service}.{host}_{topic}.ndjson',
+  '{host}/{service}/{topic}.ndjson',
+  '{date}.{service}.ndjson',
+  '{service}.{hour}.ndjson',
+]
+
+test('names made up without end stay inside the root, never share a file, nor one that another was rotated to', () => {
+  const random = new SeededRandom(Number(process.env['SPILLWAY_TEST_SEED'] ?? 7))
+  const count = Number(process.env['SPILLWAY_TEST_NAMES'] ?? 20_000)
+  const pieces = [
+    'a',
+    'b',
+    '.',
+    '..',
+    '/',
+    '\\',
+    '%',
+    '%2E',
+    '%_',
+    '%-',
+    '-',
+    '_',
+    '\0',
+    'é',
+    '\u202e',
+    '~',
+    ' ',
+    '\n',
+    '1',
+    '23',
+    '.1',
+    '.ndjson',
+    '.gz',
+    'x'.repeat(60),
+  ]
+  const name = () =>
+    Array.from({ length: 1 + Math.floor(random.next() * 5) }, () => pieces[Math.floor(random.next() * pieces.length)]).join('')
+  for (const shape of shapes) {
+    const text = `${root}/${shape}`
+    // What was kept under each path, and under the paths its rotations have.
+    const owners = new Map<string, string>()
+    let path = new LogPath(text)
+    for (let n = 0; n < count / shapes.length; n += 1) {
+      if (n % (distinctFilesMax / 2) === 0) path = new LogPath(text)
+      const [service, host] = [name(), name()]
+      const topic = logTopic('info', service, shape.includes('{topic}') ? name() : undefined)
+      const at = path.of(topic, nowMs, host)
+      const parts = [
+        shape.includes('{service}') && parseTopic(topic)?.service,
+        shape.includes('{host}') && host,
+        shape.includes('{topic}') && topic,
+      ]
+      const owner = JSON.stringify(parts.map((part) => (part === false ? '' : Buffer.from(part ?? '').toString('hex'))))
+      expect(at.startsWith(`${root}/`) && join(at) === at && at.split('/').every((segment) => segment.length <= 255)).toBe(true)
+      expect(owners.get(at) ?? owner, at).toBe(owner)
+      owners.set(at, owner)
+      const { stem, suffix } = nameParts(at)
+      for (const rotated of [`${stem}.1${suffix}`, `${stem}.23${suffix}`]) {
+        const beside = join(at, '..', rotated)
+        expect(owners.get(beside) ?? owner, beside).toBe(owner)
+        owners.set(beside, owner)
+        for (const known of [beside, `${beside}.gz`]) expect(path.nameOf(known)?.plain, known).toBe(at)
+      }
+      expect(path.nameOf(at)).toEqual({ plain: at, number: undefined, compression: undefined })
+    }
+  }
+})
+
+describe('of two templates', () => {
+  const errors = new LogPath(`${root}/errors/{date}.ndjson`)
+  const all = new LogPath(template, { before: [errors] })
+
+  test('the one with names in it gives way: no file is written or removed by both', () => {
+    const path = all.of(logTopic('info', 'errors'), nowMs)
+    expect(path).toBe(`${root}/%_1errors/2026-03-01.ndjson`)
+    expect(all.nameOf(path)?.plain).toBe(path)
+    expect(errors.nameOf(path)).toBeUndefined()
+    expect(all.nameOf(errors.of(logTopic('info', 'shop'), nowMs))).toBeUndefined()
+    expect(all.of(logTopic('info', 'shop'), nowMs)).toBe(`${root}/shop/2026-03-01.ndjson`)
+  })
+
+  test('whatever the names, also where both have some', () => {
+    const byLevel = new LogPath(`${root}/{service}-{level}.ndjson`)
+    const plain = new LogPath(`${root}/{service}.ndjson`, { before: [byLevel] })
+    for (const service of ['x', 'x-info', 'x-info-info', '%_1x-info', '%_other', '%_other-none', '%_1']) {
+      const [one, other] = [byLevel.of(logTopic('info', service), nowMs), plain.of(logTopic('info', service), nowMs)]
+      expect(one).not.toBe(other)
+      expect([byLevel.nameOf(one)?.plain, plain.nameOf(one)]).toEqual([one, undefined])
+      expect([byLevel.nameOf(other), plain.nameOf(other)?.plain]).toEqual([undefined, other])
+    }
+  })
+})
+
 test('a placeholder that is none is told by name', () => {
-  expect(unknownPlaceholders('{service}/{date}/{level}')).toEqual([])
-  expect(unknownPlaceholders('{servcie}/{host}')).toEqual(['servcie', 'host'])
+  expect(templateFault('{service}/{host}/{topic}-{date}T{hour}/{level}.ndjson')).toBeUndefined()
+  expect(templateFault('{servcie}/{host}')).toBe(
+    '{servcie} is not known here; there are {service}, {level}, {host}, {topic}, {date} and {hour}',
+  )
 })

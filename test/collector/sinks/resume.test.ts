@@ -127,7 +127,9 @@ async function resume(dir: string, rotateBytes: number, places: readonly SinkPla
 
 /** Places of files that had not been made yet were not written down yet. */
 function placesUntil(dir: string, places: readonly SinkPlace[]): SinkPlace[] {
-  const there = new Set(filesIn(dir).map((file) => `${statSync(file).dev}:${statSync(file).ino}`))
+  const there = new Set(
+    filesIn(dir).flatMap((file) => [`${statSync(file).dev}:${statSync(file).ino}`, `${/\.\d+(?=\.ndjson$)/.exec(file)?.[0]}`]),
+  )
   return places.filter(({ files }) => files.every(({ identity }) => there.has(identity)))
 }
 

@@ -1,7 +1,7 @@
 import { appendFileSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { identityOf } from '../../../collector/sinks/log-file.ts'
+import { identityOf } from '../../../collector/sinks/unsynced.ts'
 import { WrittenTail } from '../../../collector/sinks/written-tail.ts'
 import { tempDir } from '../../support/processes.ts'
 

@@ -1,0 +1,69 @@
+/** Has files compressed by a worker thread: one at a time, for all sinks of the process. The thread ends when it has nothing to do. */
+import { Worker } from 'node:worker_threads'
+import type { CompressAnswer, CompressJob } from './compress-worker.ts'
+
+/** Starting a thread costs some 40 ms; one that waits costs some 10 MiB. */
+const idleMs = 2_000
+const workerUrl = new URL('./compress-worker.js', import.meta.url)
+
+export class Compressor {
+  readonly #url: URL
+  #worker: Worker | undefined
+  /** Takes the answer to what is being compressed. */
+  #answer: ((error: string | undefined) => void) | undefined
+  #idleTimer: NodeJS.Timeout | undefined
+  #last: Promise<void> = Promise.resolve()
+  #isClosed = false
+
+  constructor(url: URL = workerUrl) {
+    this.#url = url
+  }
+
+  /** Resolves when `target` is complete and on the disk; rejects when it is not, or after `close()`. */
+  compress(job: CompressJob): Promise<void> {
+    const done = this.#last.then(() => this.#run(job))
+    this.#last = done.catch(() => undefined)
+    return done
+  }
+
+  async #run(job: CompressJob): Promise<void> {
+    if (this.#isClosed) throw new Error('closed')
+    clearTimeout(this.#idleTimer)
+    // What was given to the process, to its first thread above all, is not for this one.
+    const worker = this.#worker ?? this.#begin()
+    const error = await new Promise<string | undefined>((resolve) => {
+      this.#answer = resolve
+      worker.postMessage(job)
+    })
+    this.#answer = undefined
+    if (this.#worker !== undefined) {
+      this.#idleTimer = setTimeout(() => void this.#worker?.terminate(), idleMs)
+      this.#idleTimer.unref()
+    }
+    if (error !== undefined) throw new Error(error)
+  }
+
+  #begin(): Worker {
+    // What was given to the process, to its first thread above all, is not for this one.
+    const worker = new Worker(this.#url, { execArgv: [], argv: [], stdin: false })
+    this.#worker = worker
+    const ended = (message: string) => {
+      if (this.#worker !== worker) return
+      this.#worker = undefined
+      this.#answer?.(message)
+    }
+    worker.on('message', ({ error }: CompressAnswer) => this.#answer?.(error))
+    worker.once('error', (error) => ended(error instanceof Error ? error.message : String(error)))
+    worker.once('exit', () => ended('the thread has ended'))
+    // It is no reason for the process to go on.
+    worker.unref()
+    return worker
+  }
+
+  /** Gives up what is being compressed. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    clearTimeout(this.#idleTimer)
+    await this.#worker?.terminate()
+  }
+}
