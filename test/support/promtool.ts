@@ -4,10 +4,11 @@
  */
 import { execFile, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { chmod, mkdir, readdir, rename } from 'node:fs/promises'
+import { mkdir, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { root, tempDir } from './processes.ts'
+import { filesOfPackages } from './debian-packages.ts'
+import { root } from './processes.ts'
 
 const run = promisify(execFile)
 const toolsDir = join(root, 'test/.tools')
@@ -42,22 +43,11 @@ async function runs(path: string): Promise<boolean> {
 }
 
 async function takeFromPackage(name: string): Promise<void> {
-  await using dir = await tempDir()
-  const download = () => run('apt-get', ['download', 'prometheus'], { cwd: dir.path })
-  await download().catch(async () => {
-    // A new machine has no lists of packages yet.
-    await run('apt-get', ['update']).catch(() => run('sudo', ['-n', 'apt-get', 'update']))
-    await download()
-  })
-  const file = (await readdir(dir.path)).find((name) => name.endsWith('.deb'))
-  if (file === undefined) throw new Error('apt-get download brought no file')
-  const taken = join(dir.path, name)
-  await run('sh', ['-c', 'dpkg-deb --fsys-tarfile "$0" | tar -xO "./usr/bin/$2" > "$1"', join(dir.path, file), taken, name])
-  await chmod(taken, 0o755)
+  await using files = await filesOfPackages('prometheus')
   await mkdir(toolsDir, { recursive: true })
   const kept = join(toolsDir, name)
   // Whole or not at all. The temporary folder may be on another disk.
-  await run('cp', [taken, `${kept}.${process.pid}`])
+  await run('cp', [join(files.path, 'usr/bin', name), `${kept}.${process.pid}`])
   await rename(`${kept}.${process.pid}`, kept)
 }
 
