@@ -67,13 +67,17 @@ export async function runApp(app, options, watch) {
   return JSON.parse(last)
 }
 
-/** A collector in a process of its own. @param {string} dir */
-export async function startCollector(dir) {
+/** A collector in a process of its own. @param {string} dir @param {readonly string[]} [args] */
+export async function startCollector(dir, args = []) {
   const port = await freePorts()
-  const child = spawn(process.execPath, [cli, 'collector', '--dir', dir, '--listen', `127.0.0.1:${port}`, '--http', '127.0.0.1:0'], {
-    cwd: dir,
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
+  const child = spawn(
+    process.execPath,
+    [cli, 'collector', '--dir', dir, '--listen', `127.0.0.1:${port}`, '--http', '127.0.0.1:0', ...args],
+    {
+      cwd: dir,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  )
   const killAtExit = () => child.kill('SIGKILL')
   process.once('exit', killAtExit)
   child.once('exit', () => process.off('exit', killAtExit))
