@@ -2,7 +2,19 @@
 import { parseArgs } from 'node:util'
 import { machine } from './support.mjs'
 
-const benches = ['call-cost', 'dead-collector', 'collector', 'latency', 'tail-wire', 'metrics', 'rollup', 'on-demand', 'query', 'influx', 'files']
+const benches = [
+  'call-cost',
+  'dead-collector',
+  'collector',
+  'latency',
+  'tail-wire',
+  'metrics',
+  'rollup',
+  'on-demand',
+  'query',
+  'influx',
+  'files',
+]
 const { values } = parseArgs({
   options: { only: { type: 'string' }, quick: { type: 'boolean', default: false }, rounds: { type: 'string' } },
 })
