@@ -235,7 +235,9 @@ async function withCollector(use) {
   if (isReady) {
     await use(env, (service) => {
       if (!existsSync(folder)) return []
-      const names = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((name) => name.startsWith(`${service}/`))
+      const names = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter(
+        (name) => name.startsWith(`${service}/`) && name.endsWith('.ndjson'),
+      )
       return names.flatMap((name) => readFileSync(join(folder, name), 'utf8').split('\n').slice(0, -1))
     }).catch((error) => step('the collector', () => Promise.reject(error)))
   }
