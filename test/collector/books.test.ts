@@ -78,6 +78,10 @@ test('status.json has the documented shape, and nothing of it is missing', async
         pendingBytes: 0,
         lagMs: 0,
         where: expect.stringContaining(collector.dir) as string,
+        files: {
+          ...{ count: 0, bytes: 0, rotated: 0, compressed: 0 },
+          ...{ removed: { age: 0, files: 0, bytes: 0, free: 0 }, removedBytes: 0 },
+        },
       },
     },
     spool: {
