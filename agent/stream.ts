@@ -9,8 +9,11 @@ import type { RingEntry, RingOwner } from './ring.ts'
 /** Why a record was given up before it was sent; `printed` ones went to stdout instead. */
 export type ShedReason = 'ring_full' | 'closed' | 'failed' | 'printed'
 
-/** Text of an open batch that is worth encoding: about seventy lines. Much longer, it outlives collections of young garbage. */
-const textPieceChars = 16_384
+/**
+ * Text of an open batch that is worth encoding: about seventeen lines. Longer pieces outlive more collections of young
+ * garbage: at 16 Ki V8 of Node 24 gave an application that floods 30 MiB more heap, for the same time per line.
+ */
+const textPieceChars = 4_096
 const tidyFromEntries = 32
 
 export interface StreamEvents {
