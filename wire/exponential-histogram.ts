@@ -249,27 +249,30 @@ export class ExponentialHistogram {
     // Finer than 8 becomes 8 first.
     const finer = Math.max(0, other.scale - histogramScale.max)
     this.coarsenTo(other.scale)
-    this.#mergeBuckets(this.#positive, other.positive, other.scale - finer, finer)
-    this.#mergeBuckets(this.#negative, other.negative, other.scale - finer, finer)
-    let count = other.zeroCount
-    for (const part of other.positive.counts) count += part
-    for (const part of other.negative.counts) count += part
-    this.count += count
+    this.count += this.#mergeBuckets(this.#positive, other.positive, other.scale - finer, finer)
+    this.count += this.#mergeBuckets(this.#negative, other.negative, other.scale - finer, finer)
+    this.count += other.zeroCount
     this.zeroCount += other.zeroCount
     this.min = Math.min(this.min, other.min)
     this.max = Math.max(this.max, other.max)
     this.#addSum(other.sum)
   }
 
-  #mergeBuckets(buckets: Buckets, { offset, counts }: BucketCounts, scale: number, finer: number): void {
-    if (counts.length === 0) return
+  /** Returns how many values were in them. */
+  #mergeBuckets(buckets: Buckets, { offset, counts }: BucketCounts, scale: number, finer: number): number {
+    if (counts.length === 0) return 0
     const before = scale - this.scale
     this.#makeRoom(buckets, offset >> (finer + before), (offset + counts.length - 1) >> (finer + before))
     const by = finer + scale - this.scale
+    const { counts: kept, mask } = buckets
+    let values = 0
     for (let i = 0; i < counts.length; i += 1) {
-      const at = ((offset + i) >> by) & buckets.mask
-      buckets.counts[at] = (buckets.counts[at] as number) + (counts[i] as number)
+      const at = ((offset + i) >> by) & mask
+      const count = counts[i] as number
+      kept[at] = (kept[at] as number) + count
+      values += count
     }
+    return values
   }
 
   /**

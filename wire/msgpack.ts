@@ -113,14 +113,18 @@ export function readBin(buffer: Buffer, at: Cursor): Buffer | undefined {
 
 /** Offset behind the value at `offset`, or undefined when it breaks a bound. Builds nothing; never throws. */
 export function skipValue(buffer: Buffer, offset: number, elementsMax: number = decodeElementsMax): number | undefined {
-  // Values still to read at each depth; a flat list instead of recursion, so depth costs no stack.
-  const pending: number[] = [1]
+  // Values still to read here, and at each depth around it; a flat list instead of recursion, so depth costs no stack.
+  let left = 1
+  const around: number[] = []
   let elements = 0
   let at = offset
-  while (pending.length > 0) {
-    const left = pending.pop() ?? 0
-    if (left === 0) continue
-    pending.push(left - 1)
+  for (;;) {
+    while (left === 0) {
+      const outer = around.pop()
+      if (outer === undefined) return at
+      left = outer
+    }
+    left -= 1
     elements += 1
     if (elements > elementsMax) return undefined
     const type = buffer[at] ?? 0
@@ -133,11 +137,11 @@ export function skipValue(buffer: Buffer, offset: number, elementsMax: number = 
     if (head === undefined) return undefined
     at = head.next
     if (head.children > 0) {
-      if (pending.length > decodeDepthMax) return undefined
-      pending.push(head.children)
+      if (around.length >= decodeDepthMax) return undefined
+      around.push(left)
+      left = head.children
     }
   }
-  return at
 }
 
 function readHead(buffer: Buffer, at: number): { next: number; children: number } | undefined {

@@ -432,15 +432,22 @@ function readHistogramPoint(read: PointsReader): HistogramPoint {
 }
 
 function hasCount(counts: readonly number[]): boolean {
-  return counts.some((count) => count > 0)
+  for (const count of counts) if (count > 0) return true
+  return false
 }
 
 /** Octaves of the doubles, one more at each end. */
 const exponents = { min: -1_076, max: 1_025 }
 
+/** Buckets to an octave at each scale; a power of two takes as long to raise as a point to merge. */
+const bucketsPerOctave = Array.from(
+  { length: histogramWireScale.max - histogramWireScale.min + 1 },
+  (_, i) => 2 ** (i + histogramWireScale.min),
+)
+
 /** Whether doubles can lie in all these buckets; then they fit 32 bits, and scale -4 has room for them. */
 function isInRange({ offset, counts }: BucketCounts, scale: number): boolean {
-  const perOctave = 2 ** scale
+  const perOctave = bucketsPerOctave[scale - histogramWireScale.min] ?? Number.NaN
   const last = offset + Math.max(counts.length, 1) - 1
   return Number.isInteger(offset) && Math.floor(offset / perOctave) >= exponents.min && last / perOctave <= exponents.max
 }
@@ -463,10 +470,13 @@ function readBucketsPoint(read: PointsReader): BucketsPoint {
 class PointsReader {
   isBad = false
   readonly #body: Buffer
+  readonly #view: DataView
   #at = 0
 
   constructor(body: Buffer) {
     this.#body = body
+    // Reads a double in a third of the time a Buffer takes.
+    this.#view = new DataView(body.buffer, body.byteOffset, body.byteLength)
   }
 
   get isAtEnd(): boolean {
@@ -529,9 +539,9 @@ class PointsReader {
     this.#at = at + bytes
     switch (type) {
       case 0xca:
-        return body.readFloatBE(at)
+        return this.#view.getFloat32(at)
       case 0xcb:
-        return body.readDoubleBE(at)
+        return this.#view.getFloat64(at)
       case 0xcf:
         return body.readUInt32BE(at) * 0x1_0000_0000 + body.readUInt32BE(at + 4)
       case 0xd3:
@@ -550,7 +560,14 @@ class PointsReader {
   counts(lengthMax: number): number[] {
     const length = this.array(lengthMax)
     const counts: number[] = []
-    for (let i = 0; i < length && !this.isBad; i += 1) counts.push(this.count())
+    for (let i = 0; i < length && !this.isBad; i += 1) {
+      const small = this.#body[this.#at] ?? 0xff
+      if (small >= 0x80) counts.push(this.count())
+      else {
+        counts.push(small)
+        this.#at += 1
+      }
+    }
     return counts
   }
 
