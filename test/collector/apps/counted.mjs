@@ -3,7 +3,7 @@ import pino from 'pino'
 import { createAgent } from '../../../dist/agent/index.js'
 
 const [service = 'counted', count = '1000', name] = process.argv.slice(2)
-const agent = createAgent({ service })
+const agent = createAgent({ service, metrics: { runtime: false } })
 const options = agent.pinoOptions({ level: 'trace', ...(name !== undefined && { name }) })
 const log = pino(options, agent.destination())
 const levels = /** @type {const} */ (['trace', 'debug', 'info', 'warn', 'error', 'fatal'])
