@@ -1,12 +1,12 @@
 /** A record as a person reads it: time, level, service, message, then the rest as key=value, stacks below. */
 import type { Level } from '../wire/level.ts'
 import { formatCount } from '../wire/quantity.ts'
+import { joinedRanges, type TextSearch } from '../wire/text-search.ts'
 import { errorRows, isError, withoutStacks } from './error-text.ts'
 import { httpExchange } from './http-exchange.ts'
 import type { ShownTime } from './shown-time.ts'
 import { highlighted, type Piece, plainText, type Style, type StyledText } from './styled-text.ts'
 import { type FieldPath, fieldAt, type TailRecord } from './tail-record.ts'
-import { joinedRanges, type TextSearch } from './text-search.ts'
 import { visibleText } from './visible-text.ts'
 
 export interface LineFormat {

@@ -1,10 +1,10 @@
 /** How a tail writes a record: as it was logged, as JSON of some fields, as logfmt, by a template, or for people. */
 import { SpillwayError } from '../wire/spillway-error.ts'
+import { joinedRanges, type TextSearch } from '../wire/text-search.ts'
 import { lineRows } from './line-format.ts'
 import { ShownTime, type TimeForm } from './shown-time.ts'
 import { highlighted, type Piece, plainText, type StyledText } from './styled-text.ts'
 import { type FieldPath, fieldAt, fieldPath, type TailRecord } from './tail-record.ts'
-import { joinedRanges, type TextSearch } from './text-search.ts'
 import { visibleText } from './visible-text.ts'
 
 export type RecordForm = 'raw' | 'people' | 'logfmt'

@@ -1,5 +1,6 @@
 /** Text in pieces, each with its style: cut, searched and coloured as what one reads, not as what is sent to a terminal. */
 import { styleText } from 'node:util'
+import type { TextRange } from '../wire/text-search.ts'
 import { charWidth } from './text-width.ts'
 
 export type Style = Parameters<typeof styleText>[0]
@@ -11,11 +12,6 @@ export interface Piece {
 }
 
 export type StyledText = readonly Piece[]
-
-export interface TextRange {
-  readonly from: number
-  readonly to: number
-}
 
 const highlightStyle: Style = ['bold', 'inverse']
 

@@ -2,8 +2,8 @@
 import { compileExpression, type Expression } from '../wire/expression/expression.ts'
 import type { Level } from '../wire/level.ts'
 import { levels, rankOfName } from '../wire/level.ts'
+import { parseTextSearch, type TextSearch } from '../wire/text-search.ts'
 import type { TailRecord } from './tail-record.ts'
-import { parseTextSearch, type TextSearch } from './text-search.ts'
 
 export interface FilterOptions {
   /** The line holds one of these; all do when there is none. */

@@ -11,6 +11,7 @@ import { defaultTailEndpoint, type Endpoint, parseEndpoint } from '../wire/endpo
 import type { DecodedFrame } from '../wire/frame.ts'
 import type { Level } from '../wire/level.ts'
 import { formatCount } from '../wire/quantity.ts'
+import { parseTextSearch } from '../wire/text-search.ts'
 import type { TopicParts } from '../wire/topic.ts'
 import { pointLines } from './point-lines.ts'
 import { type RecordForm, type RecordFormat, recordFormat } from './record-format.ts'
@@ -21,7 +22,6 @@ import { tailAsks, tailPatterns } from './tail-patterns.ts'
 import { TailQueue } from './tail-queue.ts'
 import { type RecordContext, TailRecord } from './tail-record.ts'
 import { type TailEvents, TailSubscriber } from './tail-subscriber.ts'
-import { parseTextSearch } from './text-search.ts'
 
 export interface TailOptions {
   readonly patterns: readonly string[]

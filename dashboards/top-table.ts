@@ -1,8 +1,8 @@
 /** What `spillway top` draws: a snapshot as rows that fit a terminal. Pure. */
 import { type Level, levels } from '../wire/level.ts'
 import { formatBytes, formatCount, formatDuration } from '../wire/quantity.ts'
+import type { TextSearch } from '../wire/text-search.ts'
 import { cutEnd, type Piece, type Style, type StyledText } from './styled-text.ts'
-import type { TextSearch } from './text-search.ts'
 import { cutMiddle, padEnd } from './text-width.ts'
 import type { Flow, OriginFlow, ServiceFlow, Snapshot, TopicFlow } from './top-rates.ts'
 import type { TopSort } from './top-sorts.ts'

@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest'
 import { painted } from '../../dashboards/styled-text.ts'
-import { parseTextSearch } from '../../dashboards/text-search.ts'
 import { textWidth } from '../../dashboards/text-width.ts'
 import { snapshotOf } from '../../dashboards/top-rates.ts'
 import { type TopTableOptions, topTable } from '../../dashboards/top-table.ts'
+import { parseTextSearch } from '../../wire/text-search.ts'
 import { books, origin, statusOf } from './hand-made-status.ts'
 
 const options: TopTableOptions = {

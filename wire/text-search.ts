@@ -3,9 +3,13 @@
  * latter is RE2's, in time linear in the line: a line is whatever somebody logged, and must not stop whoever looks at it.
  */
 import { RE2JS, RE2JSException } from 're2js'
-import { regularExpressionSizeMax } from '../wire/limits.ts'
-import { SpillwayError } from '../wire/spillway-error.ts'
-import type { TextRange } from './styled-text.ts'
+import { regularExpressionSizeMax } from './limits.ts'
+import { SpillwayError } from './spillway-error.ts'
+
+export interface TextRange {
+  readonly from: number
+  readonly to: number
+}
 
 export interface TextSearch {
   /** As it was typed. */
