@@ -30,6 +30,10 @@ import { ControlPublisher } from './control-publisher.ts'
 import type { MetricFamily } from './exposition/metric-family.ts'
 import { Farewells } from './farewells.ts'
 import { type FolderLock, lockFolder } from './folder-lock.ts'
+import { apiRoutes } from './http/api.ts'
+import { EventStreams } from './http/event-stream.ts'
+import type { Route } from './http/route.ts'
+import { staticRoutes } from './http/static-files.ts'
 import { HttpServer } from './http-server.ts'
 import { Ingest } from './ingest.ts'
 import { Intake, type IntakePorts, type Parts } from './intake.ts'
@@ -41,15 +45,18 @@ import { openSinks } from './open-sink.ts'
 import { recover } from './recovery.ts'
 import { ApplicationMetrics } from './rollup/application-metrics.ts'
 import type { WindowsStatus } from './rollup/window-summary.ts'
-import { ServiceCounters } from './service-counters.ts'
+import { ServiceCounters, type ServiceCounts } from './service-counters.ts'
 import { SinkRunner } from './sink-runner.ts'
 import type { KeepingSink, Sink } from './sinks/sink.ts'
 import { Spool } from './spool/spool.ts'
 import { encodeSinkPlace, encodeState, type SinkPlace } from './spool/spool-bodies.ts'
 import { recordTypes } from './spool/spool-record.ts'
-import { type CollectorStatus, collectorStatus, topicStatus } from './status.ts'
+import { type CollectorStatus, collectorStatus, sinksStatus, topicStatus } from './status.ts'
 import { TailPublisher } from './tail-publisher.ts'
 import { TailSubscriptions } from './tail-subscriptions.ts'
+import { Arrivals } from './watch/arrivals.ts'
+import { LivePages } from './watch/live-pages.ts'
+import { Pulse, type PulseBooks } from './watch/pulse.ts'
 
 /** Where a running collector can be reached. */
 export interface CollectorAddresses {
@@ -72,6 +79,7 @@ const commitBytes = 1_048_576
 const beaconEveryMs = 2_000
 /** Windows of the roll-up are closed at most so late. */
 const rollUpTickMs = 1_000
+const arrivalsTickMs = 1_000
 const beaconOriginsMax = 50
 
 /**
@@ -109,6 +117,9 @@ export class Collector {
   readonly #tailSubscriptions: TailSubscriptions
   readonly #farewells = new Farewells()
   readonly #http: HttpServer | undefined
+  readonly #streams = new EventStreams()
+  readonly #live: LivePages
+  readonly #pulse: Pulse
   readonly #startedAtMs = performance.now()
   /** What stands and falls with the folder; undefined before it is open. */
   #books: Books | undefined
@@ -125,6 +136,7 @@ export class Collector {
   #beaconTimer: NodeJS.Timeout | undefined
   #checkpointTimer: NodeJS.Timeout | undefined
   #rollUpTimer: NodeJS.Timeout | undefined
+  #arrivalsTimer: NodeJS.Timeout | undefined
   #checkpointing: Promise<void> | undefined
   #isRoomWaited: (() => void)[] = []
   #isClosing = false
@@ -144,12 +156,15 @@ export class Collector {
     this.#control = new ControlPublisher(this.#context, config.listen.control, this.#run)
     this.#tailSubscriptions = new TailSubscriptions(this.#prefixes, this.#ingest)
     this.#tail = new TailPublisher(this.#context, config.listen.tail, this.#tailSubscriptions)
+    this.#live = new LivePages(this.#tailSubscriptions)
+    this.#pulse = new Pulse(this.#pulseBooks(), { nowMs: () => performance.now(), timeMs: () => Date.now() })
     if (config.listen.http !== 'off') {
-      this.#http = new HttpServer(config.listen.http, {
+      const answers = {
         status: () => this.status(),
         metrics: () => this.metrics(),
-        windows: (service) => this.windows(service),
-      })
+        windows: (service: string | undefined) => this.windows(service),
+      }
+      this.#http = new HttpServer(config.listen.http, answers, { routes: this.#routes() })
     }
   }
 
@@ -157,7 +172,14 @@ export class Collector {
     // Not before there is something that can be closed: whoever has the lock must be able to give it back.
     const lock = lockFolder(this.#config.dir)
     try {
-      this.#books = await openBooks(this.#config, lock, this.#keepingSinks, this.#control, () => this.#moved())
+      this.#books = await openBooks(
+        this.#config,
+        lock,
+        this.#keepingSinks,
+        this.#control,
+        () => this.#moved(),
+        (topic, records) => this.#live.lost(topic, records),
+      )
     } catch (error) {
       lock.release()
       throw error
@@ -170,6 +192,7 @@ export class Collector {
     this.#tickTimer = setInterval(() => this.#books?.intake.tick(), tickEveryMs)
     this.#checkpointTimer = setInterval(() => this.#checkpointSoon(), checkpointEveryMs)
     this.#rollUpTimer = setInterval(() => this.#books?.metrics.tick(Date.now()), rollUpTickMs)
+    this.#arrivalsTimer = setInterval(() => this.#books?.arrivals.tick({ nowMs: performance.now(), timeMs: Date.now() }), arrivalsTickMs)
     // What an earlier run left is made durable and acknowledged.
     this.#commitLater(true)
     this.#beaconTimer = setInterval(() => this.#beacon(), beaconEveryMs)
@@ -206,9 +229,8 @@ export class Collector {
 
   /** The same and more for Prometheus, and the applications' own metrics rolled up. */
   metrics(): readonly MetricFamily[] {
-    const { ledger, services, spool, runners, metrics } = this.#openBooks
-    const books = [...ledger.origins.values()].flatMap((origin) => [...origin.topics.values()])
-    const rows = services.rows(books.map((book) => [book.topic, topicStatus(book)]))
+    const { spool, runners, metrics } = this.#openBooks
+    const rows = this.#serviceRows()
     const queues = [
       { name: 'spool', unit: 'bytes' as const, depth: spool.depth.now, peak: spool.depth.takePeak() },
       ...runners.map(({ sink, depth }) => ({
@@ -238,12 +260,44 @@ export class Collector {
     for (const sink of [...this.#keepingSinks, ...this.#passingSinks]) sink.reopen()
   }
 
+  /** Everything that is answered under a path of its own, beside what `http-server.ts` has always answered. */
+  #routes(): Route[] {
+    const { run, pulse, live, streams } = { run: this.#run, pulse: this.#pulse, live: this.#live, streams: this.#streams }
+    return [...staticRoutes(), ...apiRoutes({ run, pulse, live, streams, status: () => this.status() })]
+  }
+
+  #pulseBooks(): PulseBooks {
+    const of = () => this.#openBooks
+    return {
+      origins: () => of().ledger.origins.values(),
+      nameOf: (service) => of().services.nameOf(service),
+      services: () => this.#serviceRows(),
+      totals: () => of().ledger.totals(),
+      sinks: () => sinksStatus({ ledger: of().ledger, runners: of().runners, passing: this.#passingSinks }, Date.now()),
+      spool: () => of().spool.status(),
+      arrivals: () => of().arrivals.rates(),
+      vitals: () => of().metrics.vitals(Date.now()),
+      rssBytes: () => process.memoryUsage.rss(),
+      cpuSeconds: () => processGauges().cpuSeconds,
+    }
+  }
+
+  #serviceRows(): readonly ServiceCounts[] {
+    const { ledger, services } = this.#openBooks
+    const books = [...ledger.origins.values()].flatMap((origin) => [...origin.topics.values()])
+    return services.rows(books.map((book) => [book.topic, topicStatus(book)]))
+  }
+
+  #hostOf(origin: string): string | undefined {
+    return this.#openBooks.ledger.origins.get(origin)?.who?.host
+  }
+
   #take(topic: Topic, frame: DecodedFrame, parts: Parts): void {
     if (frame.kind === frameKinds.manifest) return this.#announce(topic, frame, parts)
     // Kinds of later versions are not kept here yet.
     if (frame.kind === frameKinds.records) return this.#ingest.fault('version')
     if (topic.startsWith('sys.')) return this.#passNotice(topic, frame, parts)
-    const { intake, spool, metrics } = this.#openBooks
+    const { intake, spool, metrics, arrivals } = this.#openBooks
     const points = frame.kind === frameKinds.points ? metrics.read(frame) : undefined
     if (frame.kind === frameKinds.points && points === undefined) return this.#ingest.fault('points')
     const fresh = intake.take(topic, frame, parts)
@@ -255,6 +309,8 @@ export class Collector {
       const { kind, origin, time: timeMs } = frame
       const at = { position: spool.end, end: spool.end, isSpooled: false }
       const entry = { ...at, topic, kind, origin, seq: range.from, timeMs, lines, count: range.to - range.from, receivedAtMs }
+      arrivals.add(topic, entry.count, lines.length)
+      if (this.#live.isWatched) this.#live.take({ ...entry, host: this.#hostOf(origin) })
       if (isForSinks) {
         for (const sink of this.#passingSinks)
           if (sink.patterns.matches(topic) && (sink.takesOnDemand || !frame.onDemand)) sink.write(entry)
@@ -268,6 +324,7 @@ export class Collector {
     const { body: lines, count, kind, origin, seq, time: timeMs } = frame
     const entry = { position: 0, end: 0, isSpooled: false, topic, kind, origin, seq, timeMs, lines, count, receivedAtMs: Date.now() }
     for (const sink of this.#passingSinks) if (sink.patterns.matches(topic)) sink.write(entry)
+    if (this.#live.isWatched && kind === frameKinds.lines) this.#live.take({ ...entry, host: this.#hostOf(origin) })
     this.#tail.publish(topic, parts.topic, parts.frame)
   }
 
@@ -385,6 +442,10 @@ export class Collector {
     clearInterval(this.#beaconTimer)
     clearInterval(this.#checkpointTimer)
     clearInterval(this.#rollUpTimer)
+    clearInterval(this.#arrivalsTimer)
+    this.#pulse.close()
+    this.#live.close()
+    this.#streams.close()
     clearTimeout(this.#commitTimer)
     await this.#ingest.close()
     const books = this.#books
@@ -421,6 +482,7 @@ export interface Books {
   readonly ledger: Ledger
   readonly losses: LossReport
   readonly services: ServiceCounters
+  readonly arrivals: Arrivals
   readonly metrics: ApplicationMetrics
   readonly intake: Intake
   readonly runners: readonly SinkRunner[]
@@ -438,6 +500,7 @@ export async function openBooks(
   sinks: readonly KeepingSink[],
   control: IntakePorts['control'],
   onMoved: () => void,
+  onLost: (topic: Topic, records: number) => void = () => undefined,
 ): Promise<Books> {
   const wanted = compilePatterns(config.subscribe)
   const spool = await Spool.open({ dir: config.spool.dir, bytesMax: config.spool.bytesMax, onTrouble: config.onTrouble })
@@ -458,6 +521,7 @@ export async function openBooks(
   }
   const gaveUp = (origin: string, topic: Topic, reason: GivenUpReason, records: number) => {
     const service = ledger.origins.get(origin)?.who?.service ?? null
+    onLost(topic, records)
     losses.booked({ origin, service, topic, reason, records, atMs: Date.now() })
   }
   const note = async (place: SinkPlace) => {
@@ -511,6 +575,7 @@ export async function openBooks(
     ledger,
     losses,
     services,
+    arrivals: new Arrivals((topic) => services.placeOf(topic)),
     metrics: new ApplicationMetrics(config.rollUp, config.logMetrics, {
       endedAtMs: (origin) => endedAtMs(ledger.origins.get(origin)),
       onTrouble: config.onTrouble,

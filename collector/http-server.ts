@@ -1,11 +1,20 @@
-/** `GET /healthz`, `/status.json`, `/metrics` and `/windows.json`, for people and for machines. Read-only; no other method, no other origin. */
+/**
+ * The http server: what connections may take of it, which requests are answered at all, and who answers them.
+ *
+ *   connection ─ bounded ─► request ─ Host, Origin, Sec-Fetch-Site ─► route ─ method, session ─► answer
+ *
+ * `/healthz`, `/status.json`, `/metrics` and `/windows.json` are here; the page and its API are handed in as routes.
+ */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { inUse } from '../wire/bind.ts'
-import { isLoopbackHost } from '../wire/endpoint.ts'
 import { SpillwayError } from '../wire/spillway-error.ts'
 import type { MetricFamily } from './exposition/metric-family.ts'
 import { negotiated } from './exposition/negotiate.ts'
+import { send, sendError, sendJson } from './http/answer.ts'
+import { ApiError } from './http/api-error.ts'
+import { refusal } from './http/request-guard.ts'
+import { type Call, Query, type Route, RouteTable } from './http/route.ts'
 import type { WindowsStatus } from './rollup/window-summary.ts'
 import type { CollectorStatus } from './status.ts'
 
@@ -21,19 +30,34 @@ export interface HttpAnswers {
   windows(service: string | undefined): WindowsStatus
 }
 
+export interface HttpOptions {
+  /** Names under which it may be asked, beside those of loopback. */
+  readonly names?: readonly string[]
+  /** The page and its API. */
+  readonly routes?: readonly Route[]
+}
+
+/** A request and all its headers: a browser's are below 4 KiB, with a long address of a live page beside. */
+const headersBytesMax = 49_152
+const headersMax = 100
+
 export class HttpServer {
   address: HttpAddress
   readonly #server: Server
-  readonly #answers: HttpAnswers
+  readonly #names: readonly string[]
+  readonly #routes: RouteTable
 
-  constructor(address: HttpAddress, answers: HttpAnswers) {
+  constructor(address: HttpAddress, answers: HttpAnswers, { names = [], routes = [] }: HttpOptions = {}) {
     this.address = address
-    this.#answers = answers
+    this.#names = names.map((name) => name.toLowerCase())
+    this.#routes = new RouteTable([...ownRoutes(answers), ...routes])
     // A client that dawdles costs one socket for a while, never more. Node looks at them every 30 s unless told otherwise.
-    this.#server = createServer({ connectionsCheckingInterval: 1_000 }, (request, response) => this.#answer(request, response))
+    const limits = { connectionsCheckingInterval: 1_000, maxHeaderSize: headersBytesMax }
+    this.#server = createServer(limits, (request, response) => void this.#answer(request, response))
     this.#server.headersTimeout = 5_000
     this.#server.requestTimeout = 10_000
     this.#server.maxConnections = 256
+    this.#server.maxHeadersCount = headersMax
     // A connection that cannot be accepted is its client's loss; unheard, the second such error would end the process.
     this.#server.on('error', () => undefined)
   }
@@ -51,31 +75,19 @@ export class HttpServer {
     this.address = { host, port: bound.port }
   }
 
-  #answer(request: IncomingMessage, response: ServerResponse): void {
-    if (!this.#isForUs(request)) return send(response, 403, 'text/plain', 'this server answers requests to its own address only\n')
-    if (request.method !== 'GET' && request.method !== 'HEAD') return send(response, 405, 'text/plain', 'only GET is answered here\n')
-    const [path, query] = (request.url ?? '/').split('?', 2)
-    if (path === '/healthz') return send(response, 200, 'text/plain', 'ok\n')
-    if (path === '/status.json') return send(response, 200, 'application/json', `${JSON.stringify(this.#answers.status())}\n`)
-    if (path === '/metrics') return this.#sendMetrics(request, response)
-    if (path === '/windows.json') {
-      const service = new URLSearchParams(query).get('service') ?? undefined
-      return send(response, 200, 'application/json', `${JSON.stringify(this.#answers.windows(service))}\n`)
+  /** Never throws, and leaves no answer open that nobody works on. */
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const [path = '/', text = ''] = splitUrl(request.url ?? '/')
+    try {
+      const routes = this.#routes.at(path)
+      const why = refusal(request.headers, { host: this.address.host, names: this.#names }, { isPage: routes.some(({ isPage }) => isPage) })
+      if (why !== undefined) throw new ApiError('forbidden', why)
+      const route = routeFor(request, routes)
+      await route.answer({ request, response, query: new Query(text) })
+    } catch (error) {
+      if (path.startsWith('/api/') || response.headersSent || !(error instanceof ApiError)) sendError(response, error)
+      else send(response, error.status, 'text/plain', `${error.message}\n`)
     }
-    send(response, 404, 'text/plain', 'not here; there are /healthz, /status.json, /metrics and /windows.json\n')
-  }
-
-  #sendMetrics(request: IncomingMessage, response: ServerResponse): void {
-    const { type, write } = negotiated(request.headers.accept)
-    response.setHeader('vary', 'accept')
-    send(response, 200, type, write(this.#answers.metrics()))
-  }
-
-  /** A web page elsewhere can make a browser send requests here under a name of its own; those carry that name. */
-  #isForUs(request: IncomingMessage): boolean {
-    if (!isLoopbackHost(this.address.host)) return true
-    const name = (request.headers.host ?? '').replace(/:\d+$/, '')
-    return isLoopbackHost(name)
   }
 
   async close(): Promise<void> {
@@ -86,12 +98,33 @@ export class HttpServer {
   }
 }
 
-function send(response: ServerResponse, status: number, type: string, body: string | Buffer): void {
-  response.writeHead(status, {
-    'content-type': typeof body === 'string' ? `${type}; charset=utf-8` : type,
-    'content-length': Buffer.byteLength(body),
-    'cache-control': 'no-store',
-    'x-content-type-options': 'nosniff',
-  })
-  response.end(body)
+function ownRoutes(answers: HttpAnswers): Route[] {
+  const get = (path: string, answer: (call: Call) => void): Route => ({ method: 'GET', path, answer })
+  return [
+    { ...get('/healthz', ({ response }) => send(response, 200, 'text/plain', 'ok\n')), isOpen: true },
+    get('/status.json', ({ response }) => sendJson(response, answers.status())),
+    get('/metrics', ({ request, response }) => {
+      const { type, write } = negotiated(request.headers.accept)
+      send(response, 200, type, write(answers.metrics()), { vary: 'accept' })
+    }),
+    get('/windows.json', ({ query, response }) => sendJson(response, answers.windows(query.all('service')[0]))),
+  ]
+}
+
+/** @throws {@link ApiError} */
+function routeFor({ method }: IncomingMessage, routes: readonly Route[]): Route {
+  const asked = method === 'HEAD' ? 'GET' : method
+  const route = routes.find((each) => each.method === asked)
+  if (route !== undefined) return route
+  if (routes.length > 0 || (asked !== 'GET' && asked !== 'POST'))
+    throw new ApiError('method_not_allowed', `only ${routes.map((each) => each.method).join(' and ') || 'GET'} is answered here`)
+  throw new ApiError(
+    'not_found',
+    'not here; there are /healthz, /status.json, /metrics, /windows.json and /api/v1/, see docs/DASHBOARDS.md',
+  )
+}
+
+function splitUrl(url: string): readonly [path: string, query: string] {
+  const at = url.indexOf('?')
+  return at === -1 ? [url, ''] : [url.slice(0, at), url.slice(at + 1)]
 }

@@ -71,6 +71,16 @@ export class ServiceCounters {
     })
   }
 
+  /** What the records of a topic are counted under. */
+  placeOf(topic: string): { readonly service: string; readonly level: string } {
+    return this.#row(topic)
+  }
+
+  /** The name a service is counted under. */
+  nameOf(service: string): string {
+    return this.#services.has(service) ? service : otherService
+  }
+
   /** Rows by the first three tokens of a topic, which say service and level: reading a topic takes longer than all the rest. */
   #row(topic: string): Row {
     const head = topic.slice(0, headLength(topic))

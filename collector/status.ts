@@ -146,13 +146,7 @@ export function collectorStatus(
 ): CollectorStatus {
   const room = { left: statusTopicsMax, notShown: 0 }
   const origins = [...parts.ledger.origins.values()].map((origin) => originStatus(origin, room))
-  const sinks: CollectorStatus['sinks'] = Object.create(null)
-  for (const [i, { sink, expired, rejected, oldestAtMs }] of parts.runners.entries()) {
-    const pendingRecords = pendingOf(parts.ledger, i)
-    const lagMs = pendingRecords === 0 ? 0 : Math.max(0, timeMs - (oldestAtMs ?? timeMs))
-    sinks[sink.name] = { ...sink.status(), pendingRecords, expired, rejected, lagMs }
-  }
-  for (const sink of parts.passing) sinks[sink.name] = { ...sink.status(), pendingRecords: 0, expired: 0, rejected: 0, lagMs: 0 }
+  const sinks = sinksStatus(parts, timeMs)
   const totals = parts.ledger.totals()
   const lowest = Math.min(parts.spool.end, ...parts.runners.map((runner) => runner.lowest))
   return {
@@ -180,6 +174,21 @@ export function collectorStatus(
     },
     rollup: parts.rollup,
   }
+}
+
+/** Of every sink, by name. */
+export function sinksStatus(
+  parts: { readonly ledger: Ledger; readonly runners: readonly SinkRunner[]; readonly passing: readonly Sink[] },
+  timeMs: number,
+): CollectorStatus['sinks'] {
+  const sinks: CollectorStatus['sinks'] = Object.create(null)
+  for (const [i, { sink, expired, rejected, oldestAtMs }] of parts.runners.entries()) {
+    const pendingRecords = pendingOf(parts.ledger, i)
+    const lagMs = pendingRecords === 0 ? 0 : Math.max(0, timeMs - (oldestAtMs ?? timeMs))
+    sinks[sink.name] = { ...sink.status(), pendingRecords, expired, rejected, lagMs }
+  }
+  for (const sink of parts.passing) sinks[sink.name] = { ...sink.status(), pendingRecords: 0, expired: 0, rejected: 0, lagMs: 0 }
+  return sinks
 }
 
 function pendingOf(ledger: Ledger, sinkIndex: number): number {

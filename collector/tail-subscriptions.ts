@@ -30,6 +30,9 @@ export class TailSubscriptions {
   #unseen = 0
   readonly #forwarded = new Set<string>()
   readonly #waiting = new Set<string>()
+  /** What is held in this process, by how many, and which of it tails want too. */
+  readonly #holders = new Map<string, number>()
+  readonly #alsoTails = new Set<string>()
 
   /** @param own - Prefixes the collector itself subscribes to: what they cover is sent anyway. */
   constructor(own: readonly string[], upstream: Upstream) {
@@ -38,21 +41,41 @@ export class TailSubscriptions {
   }
 
   subscribed(prefix: string, nowMs: number): void {
-    if (this.#prefixes.size >= tailSubscriptionsMax) {
-      this.#unseen += 1
-      return
-    }
+    if (this.#holders.has(prefix)) this.#alsoTails.add(prefix)
+    else if (this.#prefixes.size >= tailSubscriptionsMax) this.#unseen += 1
+    else this.#add(prefix, nowMs)
+  }
+
+  unsubscribed(prefix: string, nowMs: number): void {
+    if (this.#holders.has(prefix)) this.#alsoTails.delete(prefix)
+    else if (this.#prefixes.has(prefix)) this.#remove(prefix, nowMs)
+    else this.#unseen = Math.max(0, this.#unseen - 1)
+  }
+
+  /** Subscribes for somebody in this process, who is no tail; as often as {@link release} ends it. */
+  hold(prefix: string, nowMs: number): void {
+    const holders = this.#holders.get(prefix) ?? 0
+    this.#holders.set(prefix, holders + 1)
+    if (holders > 0) return
+    if (this.#prefixes.has(prefix)) this.#alsoTails.add(prefix)
+    else this.#add(prefix, nowMs)
+  }
+
+  release(prefix: string, nowMs: number): void {
+    const holders = this.#holders.get(prefix) ?? 0
+    if (holders > 1) this.#holders.set(prefix, holders - 1)
+    else if (this.#holders.delete(prefix) && !this.#alsoTails.delete(prefix)) this.#remove(prefix, nowMs)
+  }
+
+  #add(prefix: string, nowMs: number): void {
     this.#prefixes.add(prefix)
     this.#demand.subscribed(prefix, nowMs)
     if (this.#isForUpstream(prefix)) this.#forward(prefix)
     this.#settleAsks()
   }
 
-  unsubscribed(prefix: string, nowMs: number): void {
-    if (!this.#prefixes.delete(prefix)) {
-      this.#unseen = Math.max(0, this.#unseen - 1)
-      return
-    }
+  #remove(prefix: string, nowMs: number): void {
+    this.#prefixes.delete(prefix)
     this.#demand.unsubscribed(prefix, nowMs)
     this.#takeBack(prefix)
     this.#settleAsks()

@@ -456,3 +456,35 @@ export const windowSeriesShownMax = 20_000
 export const topMetricsBytesMax = 8_388_608
 /** As often as applications tell them. */
 export const topMetricsEveryMs = 10_000
+
+/** What stands behind the `?` of a request: the longest condition, with every character written as three. */
+export const apiQueryCharsMax = 32_768
+export const apiQueryValuesMax = 100
+
+/** Pages that are told what happens, at one time: a team, with several pages each. */
+export const eventStreamsMax = 64
+/** A proxy takes a connection without a byte for dead after 30 s or more. */
+export const eventHeartbeatMs = 10_000
+/** What a page leaves unread in its socket before it is sent nothing more: two of the largest messages. */
+export const eventStreamUnreadBytesMax = 262_144
+
+/** Between two computations of what pages show. It is one for all of them. */
+export const pulseEveryMs = 1_000
+/** A computation takes this share of the time at most; with ten thousand processes it comes less often. */
+export const pulseShareMax = 0.1
+/** The rates a page begins with: five minutes. */
+export const rateHistorySteps = 60
+export const rateHistoryStepMs = 5_000
+
+/** What waits to be filtered for one live page. Beyond it the page skips records, and is told how many. */
+export const livePageBytesMax = 1_048_576
+export const livePageRecordsMax = 5_000
+/** Records of one message to a live page, and the distance between two. */
+export const liveMessageRecordsMax = 500
+export const liveEveryMs = 50
+/** Of each `liveEveryMs`, filtering for all live pages together takes so much: a tenth of a core. */
+export const liveFilterMs = 5
+/** Characters of one message to a live page, beside its last record. */
+export const liveMessageBytesMax = 131_072
+/** Topics, services and texts one request may name. */
+export const apiFilterValuesMax = 20

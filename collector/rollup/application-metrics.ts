@@ -10,6 +10,7 @@ import { ApplicationFamilies } from './application-families.ts'
 import { KnownAttributes } from './known-attributes.ts'
 import { type LogMetricConfig, LogMetrics } from './log-metrics.ts'
 import { RollUp, type RollUpConfig } from './roll-up.ts'
+import { type ServiceVitals, Vitals } from './vitals.ts'
 import type { ClosedWindow, WindowsStatus } from './window-summary.ts'
 
 export interface ApplicationMetricsPorts {
@@ -23,6 +24,7 @@ export class ApplicationMetrics {
   readonly #logs: LogMetrics
   readonly #families = new ApplicationFamilies()
   readonly #known = new KnownAttributes()
+  readonly #vitals = new Vitals()
   readonly #ports: ApplicationMetricsPorts
   #hidden = 0
   #isOverflowTold = false
@@ -32,8 +34,14 @@ export class ApplicationMetrics {
     this.#ports = ports
     this.#rollUp = new RollUp(config, {
       endedAtMs: ports.endedAtMs,
-      added: (series) => this.#families.add(series),
-      removed: (series) => this.#families.remove(series),
+      added: (series) => {
+        this.#families.add(series)
+        this.#vitals.added(series)
+      },
+      removed: (series) => {
+        this.#families.remove(series)
+        this.#vitals.removed(series)
+      },
     })
     this.#logs = new LogMetrics(rules, this.#rollUp)
   }
@@ -94,6 +102,11 @@ export class ApplicationMetrics {
       left -= Math.min(left, series.length)
     }
     return { intervalMs, lateMs, windows, seriesNotShown }
+  }
+
+  /** How the processes of each service are. */
+  vitals(nowMs: number): ReadonlyMap<string, ServiceVitals> {
+    return this.#vitals.read(this.#rollUp.config.intervalMs, (contributor) => this.#rollUp.isCurrent(contributor, nowMs))
   }
 
   status(): RollUpStatus {
