@@ -92,7 +92,7 @@ export async function startCollector(config: CollectorConfig): Promise<Collector
   checkBindEndpoint(config.listen.data, 'listen.data', config.insecure)
   checkBindEndpoint(config.listen.control, 'listen.control', config.insecure)
   checkBindEndpoint(config.listen.tail, 'listen.tail', config.insecure)
-  if (config.listen.http !== 'off') checkBindAddress(config.listen.http.host, 'listen.http', config.insecure)
+  if (config.listen.http !== 'off' && config.http.token === undefined) checkHttpAddress(config.listen.http.host, config.insecure)
   const collector = new Collector(config)
   try {
     await collector.open()
@@ -101,6 +101,12 @@ export async function startCollector(config: CollectorConfig): Promise<Collector
     throw error
   }
   return collector
+}
+
+/** @throws {@link SpillwayError} `SPW_BIND_REFUSED` */
+function checkHttpAddress(host: string, isInsecureMeant: boolean): void {
+  const advice = 'add "auth: { token: … }" to the config file, or set "insecure: true" there (or --insecure), without dashboards,'
+  checkBindAddress(host, 'listen.http', isInsecureMeant, advice)
 }
 
 export class Collector {
@@ -164,7 +170,7 @@ export class Collector {
         metrics: () => this.metrics(),
         windows: (service: string | undefined) => this.windows(service),
       }
-      this.#http = new HttpServer(config.listen.http, answers, { routes: this.#routes() })
+      this.#http = new HttpServer(config.listen.http, answers, { ...config.http, routes: this.#routes() })
     }
   }
 

@@ -9,6 +9,7 @@ import { defaultHttpAddress, defaultPorts, type Endpoint, isIpc, parseEndpoint, 
 import { compileExpression } from '../wire/expression/expression.ts'
 import { levels } from '../wire/level.ts'
 import {
+  authTokenChars,
   instrumentDescriptionCharsMax,
   instrumentUnitCharsMax,
   logMetricsMax,
@@ -113,6 +114,12 @@ export interface CollectorConfig {
   readonly subscribe: readonly string[]
   readonly spool: SpoolConfig
   readonly sinks: Readonly<Record<string, SinkConfig>>
+  readonly http: {
+    /** Names under which the http server may be asked, beside those of loopback. */
+    readonly names: readonly string[]
+    /** What those who ask have to know; undefined for everybody on this machine. */
+    readonly token: string | undefined
+  }
   readonly rollUp: RollUpConfig
   /** Metrics made of log lines, by name. */
   readonly logMetrics: Readonly<Record<string, LogMetricConfig>>
@@ -271,6 +278,17 @@ const influxSink = z.looseObject({ type: z.literal('influxdb') }).transform((val
   return z.NEVER
 })
 
+const hostName = z
+  .string()
+  .regex(/^[A-Za-z0-9_-][A-Za-z0-9._-]{0,252}$/, 'expected a name without scheme and port, such as logs.example.org')
+  .transform((name) => name.toLowerCase())
+/** Its value is in no message: what is nearly right is a secret too. */
+const authToken = z
+  .string('expected a text in quotes')
+  .regex(
+    new RegExp(`^[!-+\\--~]{${authTokenChars.min},${authTokenChars.max}}$`),
+    `expected at least ${authTokenChars.min} characters without spaces and commas, such as \${SPILLWAY_TOKEN} with what "openssl rand -hex 16" gives`,
+  )
 const schema = z.strictObject({
   dir: z.string().min(1).optional(),
   listen: z
@@ -313,6 +331,8 @@ const schema = z.strictObject({
       ]),
     )
     .optional(),
+  http: z.strictObject({ names: z.array(hostName).max(attributeNamesMax).optional() }).optional(),
+  auth: z.strictObject({ token: authToken }).optional(),
   rollup: rollUp.optional(),
   metrics: logMetrics.optional(),
   insecure: z.boolean().optional(),
@@ -380,6 +400,7 @@ export function readConfig(
       fsyncMs: contents.spool?.fsync ?? spoolSyncEveryMs,
     },
     sinks,
+    http: { names: contents.http?.names ?? [], token: contents.auth?.token },
     rollUp: {
       intervalMs: contents.rollup?.interval ?? rollupIntervalMs.default,
       lateMs: contents.rollup?.late ?? rollupLateMs,
@@ -641,6 +662,8 @@ function knownKeys(path: readonly PropertyKey[], document: Document): string[] {
   const [first, , third] = path
   if (first === 'listen') return ['data', 'control', 'tail', 'http']
   if (first === 'spool') return ['dir', 'maxBytes', 'fsync']
+  if (first === 'http') return ['names']
+  if (first === 'auth') return ['token']
   if (first === 'rollup') return Object.keys(rollUp.shape)
   if (first === 'metrics') return Object.keys(logMetric.shape)
   if (first === 'sinks' && document.getIn([...path.slice(0, 2), 'type']) === 'influxdb')

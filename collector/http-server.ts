@@ -8,6 +8,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { inUse } from '../wire/bind.ts'
+import { isLoopbackHost } from '../wire/endpoint.ts'
 import { SpillwayError } from '../wire/spillway-error.ts'
 import type { MetricFamily } from './exposition/metric-family.ts'
 import { negotiated } from './exposition/negotiate.ts'
@@ -15,6 +16,8 @@ import { send, sendError, sendJson } from './http/answer.ts'
 import { ApiError } from './http/api-error.ts'
 import { refusal } from './http/request-guard.ts'
 import { type Call, Query, type Route, RouteTable } from './http/route.ts'
+import { sessionRoute } from './http/session-route.ts'
+import { Sessions } from './http/sessions.ts'
 import type { WindowsStatus } from './rollup/window-summary.ts'
 import type { CollectorStatus } from './status.ts'
 
@@ -31,6 +34,8 @@ export interface HttpAnswers {
 }
 
 export interface HttpOptions {
+  /** Must be known by who asks; nobody needs to without it. */
+  readonly token?: string | undefined
   /** Names under which it may be asked, beside those of loopback. */
   readonly names?: readonly string[]
   /** The page and its API. */
@@ -46,11 +51,14 @@ export class HttpServer {
   readonly #server: Server
   readonly #names: readonly string[]
   readonly #routes: RouteTable
+  readonly #sessions: Sessions | undefined
 
-  constructor(address: HttpAddress, answers: HttpAnswers, { names = [], routes = [] }: HttpOptions = {}) {
+  constructor(address: HttpAddress, answers: HttpAnswers, { names = [], routes = [], token }: HttpOptions = {}) {
     this.address = address
     this.#names = names.map((name) => name.toLowerCase())
-    this.#routes = new RouteTable([...ownRoutes(answers), ...routes])
+    const ends = { port: () => this.address.port, timeMs: () => Date.now() }
+    this.#sessions = token === undefined ? undefined : new Sessions({ token, ...ends })
+    this.#routes = new RouteTable([...ownRoutes(answers), sessionRoute(this.#sessions), ...routes])
     // A client that dawdles costs one socket for a while, never more. Node looks at them every 30 s unless told otherwise.
     const limits = { connectionsCheckingInterval: 1_000, maxHeaderSize: headersBytesMax }
     this.#server = createServer(limits, (request, response) => void this.#answer(request, response))
@@ -83,11 +91,21 @@ export class HttpServer {
       const why = refusal(request.headers, { host: this.address.host, names: this.#names }, { isPage: routes.some(({ isPage }) => isPage) })
       if (why !== undefined) throw new ApiError('forbidden', why)
       const route = routeFor(request, routes)
+      if (!route.isOpen) this.#checkSession(request, route)
       await route.answer({ request, response, query: new Query(text) })
     } catch (error) {
+      if (error instanceof ApiError && error.code === 'unauthorised') response.setHeader('www-authenticate', 'Bearer')
       if (path.startsWith('/api/') || response.headersSent || !(error instanceof ApiError)) sendError(response, error)
       else send(response, error.status, 'text/plain', `${error.message}\n`)
     }
+  }
+
+  /** @throws {@link ApiError} */
+  #checkSession({ headers }: IncomingMessage, { isDashboard }: Route): void {
+    if (this.#sessions?.isKnown(headers) === false)
+      throw new ApiError('unauthorised', 'expected the header "authorization: Bearer TOKEN", or the cookie that POST /api/v1/session gives')
+    if (this.#sessions === undefined && isDashboard && !isLoopbackHost(this.address.host))
+      throw new ApiError('forbidden', 'beyond loopback this needs "auth" in the configuration: records would be shown to anybody')
   }
 
   async close(): Promise<void> {

@@ -12,6 +12,13 @@ export interface RequestLimits {
   readonly path?: string
 }
 
+function requestHeaders(): Record<string, string> {
+  const accept = 'application/json, text/plain'
+  const token = process.env['SPILLWAY_TOKEN']
+  // A header cannot hold every character; a token has none of the others.
+  return token === undefined || !/^[!-~]+$/.test(token) ? { accept } : { accept, authorization: `Bearer ${token}` }
+}
+
 /**
  * The text a collector answers, at most 32 MiB, within 10 s.
  *
@@ -35,7 +42,7 @@ export async function requestStatus(
       reject(new SpillwayError('SPW_STATUS_UNAVAILABLE', message, { cause }))
       request.destroy()
     }
-    const request: ClientRequest = get({ ...target, path, agent: false, headers: { accept: 'application/json, text/plain' } })
+    const request: ClientRequest = get({ ...target, path, agent: false, headers: requestHeaders() })
     const timer = setTimeout(
       () => end(`no whole answer from ${address} within ${formatDuration(waitMs)}; is the collector stopped or overloaded?`),
       waitMs,
@@ -44,9 +51,11 @@ export async function requestStatus(
     request.on('response', (response: IncomingMessage) => {
       if (response.statusCode !== 200)
         return end(
-          response.statusCode === 403
-            ? `${address} refuses to answer: it listens on loopback and wants to be asked by a name of this machine, such as 127.0.0.1`
-            : `${address} answers ${response.statusCode} instead of a status; is it the http address of a collector?`,
+          response.statusCode === 401
+            ? `${address} wants to know who asks: set SPILLWAY_TOKEN to the token in its configuration`
+            : response.statusCode === 403
+              ? `${address} refuses to answer: it listens on loopback and wants to be asked by a name of this machine, such as 127.0.0.1`
+              : `${address} answers ${response.statusCode} instead of a status; is it the http address of a collector?`,
         )
       const parts: Buffer[] = []
       let bytes = 0

@@ -488,3 +488,9 @@ export const liveFilterMs = 5
 export const liveMessageBytesMax = 131_072
 /** Topics, services and texts one request may name. */
 export const apiFilterValuesMax = 20
+
+/** A browser that was let in stays so for a week. */
+export const sessionMs = 604_800_000
+export const sessionBodyBytesMax = 4_096
+/** A token that is shorter could be guessed. */
+export const authTokenChars: { readonly min: number; readonly max: number } = { min: 16, max: 1_024 }

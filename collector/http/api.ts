@@ -21,7 +21,7 @@ export interface ApiParts {
 export const apiPrefix = '/api/v1'
 
 export function apiRoutes({ run, status, pulse, live, streams }: ApiParts): Route[] {
-  const get = (path: string, answer: Route['answer']): Route => ({ method: 'GET', path: `${apiPrefix}${path}`, answer })
+  const get = (path: string, answer: Route['answer']): Route => ({ method: 'GET', path: `${apiPrefix}${path}`, isDashboard: true, answer })
   return [
     get('/status', ({ query, response }) => {
       query.allow()

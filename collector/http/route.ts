@@ -14,6 +14,8 @@ export interface Route {
   readonly path: string
   /** Answered without a session where one is needed. */
   readonly isOpen?: boolean
+  /** Shows what was logged: beyond loopback only to those who have a session, whatever else is allowed there. */
+  readonly isDashboard?: boolean
   /** Whether somebody on another site may lead a browser here. */
   readonly isPage?: boolean
   /** May throw an {@link ApiError}, also after it has waited. */

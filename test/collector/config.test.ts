@@ -118,6 +118,8 @@ describe('every key does something', () => {
       'listen.tail': { text: 'listen: { tail: ipc:///tmp/t }', effect: (read) => read.listen.tail, becomes: 'ipc:///tmp/t' },
       'listen.http': { text: 'listen: { http: off }', effect: (read) => read.listen.http, becomes: 'off' },
       subscribe: { text: 'subscribe: [log.error.>]', effect: (read) => read.subscribe, becomes: ['log.error.>'] },
+      'http.names': { text: 'http: { names: [Logs.example.org] }', effect: (read) => read.http.names, becomes: ['logs.example.org'] },
+      'auth.token': { text: `auth: { token: ${'x'.repeat(16)} }`, effect: (read) => read.http.token, becomes: 'x'.repeat(16) },
       insecure: { text: 'insecure: true', effect: (read) => read.insecure, becomes: true },
       'spool.dir': {
         text: 'dir: /var/spill\nspool: { dir: /fast/spool }',
@@ -299,7 +301,10 @@ describe('an unknown key is refused with the nearest known one, its line and its
     ['spool:\n  maxByte: 1GiB', 'spillway.yaml:2:3: spool.maxByte: unknown key; did you mean "maxBytes"?'],
     ['spool: { dir: x, sync: 1s }', 'spillway.yaml:1:18: spool.sync: unknown key; did you mean "fsync"?'],
     ['spool: { compress: gzip }', 'spillway.yaml:1:10: spool.compress: unknown key; known here: dir, maxBytes, fsync'],
-    ['influx: {}', 'spillway.yaml:1:1: influx: unknown key; known here: dir, listen, subscribe, spool, sinks, rollup, metrics, insecure'],
+    [
+      'influx: {}',
+      'spillway.yaml:1:1: influx: unknown key; known here: dir, listen, subscribe, spool, sinks, http, auth, rollup, metrics, insecure',
+    ],
     [
       'sinks: { a: { type: file, blocking: 7 } }',
       'spillway.yaml:1:27: sinks.a.blocking: unknown key; known here: type, topics, path, rotate, compress, keep',
