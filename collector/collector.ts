@@ -32,11 +32,13 @@ import { Farewells } from './farewells.ts'
 import { type FolderLock, lockFolder } from './folder-lock.ts'
 import { apiRoutes } from './http/api.ts'
 import { EventStreams } from './http/event-stream.ts'
+import { type MetricsParts, metricsRoutes } from './http/metrics-api.ts'
 import type { Route } from './http/route.ts'
 import { staticRoutes } from './http/static-files.ts'
 import { HttpServer } from './http-server.ts'
 import { Ingest } from './ingest.ts'
 import { Intake, type IntakePorts, type Parts } from './intake.ts'
+import { KeptMetrics } from './kept/kept-metrics.ts'
 import { Ledger, type OriginBook, type SinkBook, type TopicBook } from './ledger.ts'
 import { ledgerState } from './ledger-state.ts'
 import { type GivenUpReason, LossReport } from './loss-report.ts'
@@ -269,7 +271,20 @@ export class Collector {
   /** Everything that is answered under a path of its own, beside what `http-server.ts` has always answered. */
   #routes(): Route[] {
     const { run, pulse, live, streams } = { run: this.#run, pulse: this.#pulse, live: this.#live, streams: this.#streams }
-    return [...staticRoutes(), ...apiRoutes({ run, pulse, live, streams, status: () => this.status() })]
+    return [
+      ...staticRoutes(),
+      ...apiRoutes({ run, pulse, live, streams, status: () => this.status() }),
+      ...metricsRoutes(this.#metricsParts()),
+    ]
+  }
+
+  #metricsParts(): MetricsParts {
+    return {
+      kept: () => this.#openBooks.kept,
+      openWindows: (wants) => this.#openBooks.metrics.openWindows(Date.now(), wants),
+      names: () => this.#openBooks.metrics.names(),
+      timeMs: () => Date.now(),
+    }
   }
 
   #pulseBooks(): PulseBooks {
@@ -490,6 +505,7 @@ export interface Books {
   readonly services: ServiceCounters
   readonly arrivals: Arrivals
   readonly metrics: ApplicationMetrics
+  readonly kept: KeptMetrics
   readonly intake: Intake
   readonly runners: readonly SinkRunner[]
   /** Done segments are given up when there are more bytes of them than this. */
@@ -499,9 +515,12 @@ export interface Books {
   close(): Promise<void>
 }
 
+const nothingKept = { seriesMax: 0, bytesMax: 0 }
+
 /** Takes up what an earlier run left in the spool, and what the sinks do with it goes on. */
 export async function openBooks(
-  config: Pick<CollectorConfig, 'subscribe' | 'spool' | 'rollUp' | 'logMetrics' | 'onTrouble'>,
+  config: Pick<CollectorConfig, 'subscribe' | 'spool' | 'rollUp' | 'logMetrics' | 'onTrouble'> &
+    Partial<Pick<CollectorConfig, 'dir' | 'keptMetrics'>>,
   lock: FolderLock,
   sinks: readonly KeepingSink[],
   control: IntakePorts['control'],
@@ -575,6 +594,19 @@ export async function openBooks(
   if (spool.needsRoll(performance.now())) spool.roll(state(new Map()))
   // Places of an earlier run are about to be read from: they are there again should this one be killed at once.
   for (const [i, runner] of runners.entries()) runner.start(positions[i] ?? spool.oldest, isDamaged)
+  const kept = new KeptMetrics({
+    ...nothingKept,
+    ...config.keptMetrics,
+    dir: config.dir ?? '',
+    intervalMs: config.rollUp.intervalMs,
+    onTrouble: config.onTrouble,
+  })
+  await kept.open()
+  const metrics = new ApplicationMetrics(config.rollUp, config.logMetrics, {
+    endedAtMs: (origin) => endedAtMs(ledger.origins.get(origin)),
+    onTrouble: config.onTrouble,
+    kept,
+  })
   return {
     lock,
     spool,
@@ -582,15 +614,14 @@ export async function openBooks(
     losses,
     services,
     arrivals: new Arrivals((topic) => services.placeOf(topic)),
-    metrics: new ApplicationMetrics(config.rollUp, config.logMetrics, {
-      endedAtMs: (origin) => endedAtMs(ledger.origins.get(origin)),
-      onTrouble: config.onTrouble,
-    }),
+    metrics,
+    kept,
     intake,
     runners,
     releaseBytes: Math.min(spoolReleaseBytes, config.spool.bytesMax / 4),
     bytesMax: config.spool.bytesMax,
     async close() {
+      await kept.close(metrics.openWindows(Date.now()))
       for (const runner of runners) await runner.close()
       if (runners.some((runner) => runner.areBooksBehind)) await intake.writeBooks()
       await spool.close()

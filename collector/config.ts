@@ -12,6 +12,8 @@ import {
   authTokenChars,
   instrumentDescriptionCharsMax,
   instrumentUnitCharsMax,
+  keptBytesMax,
+  keptSeriesMax,
   logMetricsMax,
   rollupIntervalMs,
   rollupLateMs,
@@ -27,6 +29,7 @@ import { compilePatterns } from '../wire/pattern.ts'
 import { formatDuration, parseBytes, parseDuration } from '../wire/quantity.ts'
 import { SpillwayError } from '../wire/spillway-error.ts'
 import { logTopic } from '../wire/topic.ts'
+import type { KeptConfig } from './kept/kept-metrics.ts'
 import type { LogMetricConfig } from './rollup/log-metrics.ts'
 import type { RollUpConfig } from './rollup/roll-up.ts'
 import { type Compression, compressionFault, compressions } from './sinks/compress-file.ts'
@@ -121,6 +124,7 @@ export interface CollectorConfig {
     readonly token: string | undefined
   }
   readonly rollUp: RollUpConfig
+  readonly keptMetrics: KeptConfig
   /** Metrics made of log lines, by name. */
   readonly logMetrics: Readonly<Record<string, LogMetricConfig>>
   /** Addresses other machines can reach may be bound without keys. */
@@ -182,6 +186,15 @@ const spoolSize = z.union([z.string(), z.number()]).transform((value, context) =
   context.addIssue({
     code: 'custom',
     message: `expected a size of at least ${spoolBytesMaxMin / 1_048_576}MiB, such as 1GiB, got ${JSON.stringify(value)}`,
+  })
+  return z.NEVER
+})
+const keptMetricsSize = z.union([z.string(), z.number()]).transform((value, context) => {
+  const bytes = parseBytes(String(value))
+  if (bytes !== undefined && bytes >= keptBytesMax.min) return bytes
+  context.addIssue({
+    code: 'custom',
+    message: `expected a size of at least ${keptBytesMax.min / 1_048_576}MiB, such as 512MiB, got ${JSON.stringify(value)}`,
   })
   return z.NEVER
 })
@@ -334,6 +347,9 @@ const schema = z.strictObject({
   http: z.strictObject({ names: z.array(hostName).max(attributeNamesMax).optional() }).optional(),
   auth: z.strictObject({ token: authToken }).optional(),
   rollup: rollUp.optional(),
+  keptMetrics: z
+    .strictObject({ seriesMax: z.int().min(0).max(keptSeriesMax.max).optional(), maxBytes: keptMetricsSize.optional() })
+    .optional(),
   metrics: logMetrics.optional(),
   insecure: z.boolean().optional(),
 })
@@ -407,6 +423,10 @@ export function readConfig(
       keep: contents.rollup?.keep,
       drop: contents.rollup?.drop ?? [],
       seriesMax: contents.rollup?.seriesMax ?? rollupSeriesMax.default,
+    },
+    keptMetrics: {
+      seriesMax: contents.keptMetrics?.seriesMax ?? keptSeriesMax.default,
+      bytesMax: contents.keptMetrics?.maxBytes ?? keptBytesMax.default,
     },
     logMetrics: Object.fromEntries(Object.entries(contents.metrics ?? {}).map(([name, rule]) => [name, withDefaults(rule)])),
     insecure: overrides.insecure ?? contents.insecure ?? false,
@@ -664,6 +684,7 @@ function knownKeys(path: readonly PropertyKey[], document: Document): string[] {
   if (first === 'spool') return ['dir', 'maxBytes', 'fsync']
   if (first === 'http') return ['names']
   if (first === 'auth') return ['token']
+  if (first === 'keptMetrics') return ['seriesMax', 'maxBytes']
   if (first === 'rollup') return Object.keys(rollUp.shape)
   if (first === 'metrics') return Object.keys(logMetric.shape)
   if (first === 'sinks' && document.getIn([...path.slice(0, 2), 'type']) === 'influxdb')

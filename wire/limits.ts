@@ -494,3 +494,35 @@ export const sessionMs = 604_800_000
 export const sessionBodyBytesMax = 4_096
 /** A token that is shorter could be guessed. */
 export const authTokenChars: { readonly min: number; readonly max: number } = { min: 16, max: 1_024 }
+
+/**
+ * Kept metrics: stretches of 10 s for six hours and of a minute for a week. Of a series with a value in each of them a counter
+ * takes up to 12 bytes for each stretch, 150 KB in all; a gauge 47 bytes, 580 KB; a histogram of 30 buckets 90 bytes, 1.1 MB.
+ */
+export const keptTiers: readonly {
+  readonly name: '10s' | '1m'
+  readonly stepMs: number
+  readonly keepMs: number
+  readonly segmentMs: number
+}[] = [
+  { name: '10s', stepMs: 10_000, keepMs: 21_600_000, segmentMs: 3_600_000 },
+  { name: '1m', stepMs: 60_000, keepMs: 604_800_000, segmentMs: 43_200_000 },
+]
+/** Series kept in one file, and bytes of all files, unless told otherwise. */
+export const keptSeriesMax: { readonly default: number; readonly max: number } = { default: 2_000, max: 100_000 }
+export const keptBytesMax: { readonly default: number; readonly min: number } = { default: 536_870_912, min: 8_388_608 }
+/** Attributes of a series that are longer are not kept: the names of all files stay in memory. */
+export const keptAttributesCharsMax = 1_024
+/** One record: a slot of a hundred thousand series is 9 MiB. */
+export const keptRecordBytesMax = 67_108_864
+/** What waits to be written. Beyond it, slots are given up: the disk has stopped answering. */
+export const keptPendingBytesMax = 33_554_432
+/** Points of one answer of `/series` and `/heatmap`, series of one, and answers that are made at one time. */
+export const seriesPointsMax = 2_000
+export const seriesAnsweredMax = 100
+export const seriesAnswersMax = 4
+/** Metrics of one list, and values told of one attribute. */
+export const metricsListedMax = 1_000
+export const attributeValuesListedMax = 50
+/** Columns of a heat map are as many as points; rows are at most: */
+export const heatmapRowsMax = 64

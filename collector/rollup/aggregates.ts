@@ -91,6 +91,13 @@ export class LatestValues {
     }
   }
 
+  /** How many of the contributors count. */
+  counted(counts: (contribution: Contribution) => boolean): number {
+    let counted = 0
+    for (const contribution of this.#latest.values()) if (counts(contribution)) counted += 1
+    return counted
+  }
+
   /** Undefined when none of the contributors counts. */
   reading(counts: (contribution: Contribution) => boolean): GaugeReading | undefined {
     const sum = new ExactSum()

@@ -5,11 +5,14 @@ import { decodePoints, type PointsBody } from '../../wire/points.ts'
 import type { Topic } from '../../wire/topic.ts'
 import type { MetricFamily } from '../exposition/metric-family.ts'
 import type { FreshPart } from '../intake.ts'
+import type { KeptMetrics, WindowValue } from '../kept/kept-metrics.ts'
+import { type KeptValue, keptValueOf } from '../kept/kept-value.ts'
 import type { RollUpStatus } from '../status.ts'
 import { ApplicationFamilies } from './application-families.ts'
 import { KnownAttributes } from './known-attributes.ts'
 import { type LogMetricConfig, LogMetrics } from './log-metrics.ts'
 import { RollUp, type RollUpConfig } from './roll-up.ts'
+import type { Instrument, OpenWindow, Series } from './series.ts'
 import { type ServiceVitals, Vitals } from './vitals.ts'
 import type { ClosedWindow, WindowsStatus } from './window-summary.ts'
 
@@ -17,6 +20,8 @@ export interface ApplicationMetricsPorts {
   /** See RollUpPorts. */
   endedAtMs(origin: string): number
   readonly onTrouble: (message: string) => void
+  /** Where windows are kept once they are closed; nowhere, if not given. */
+  readonly kept?: Pick<KeptMetrics, 'take' | 'seal'> | undefined
 }
 
 export class ApplicationMetrics {
@@ -42,6 +47,11 @@ export class ApplicationMetrics {
         this.#families.remove(series)
         this.#vitals.removed(series)
       },
+      closed: (series, open, counts) => {
+        const value = ports.kept && keptValueOf(open.aggregate, counts)
+        if (value !== undefined) ports.kept?.take(this.#windowValue(series, open, value))
+      },
+      closedAll: (window) => ports.kept?.seal((window + 1) * config.intervalMs, Date.now()),
     })
     this.#logs = new LogMetrics(rules, this.#rollUp)
   }
@@ -87,6 +97,26 @@ export class ApplicationMetrics {
     const { families, hidden } = this.#families.expose((contributor) => this.#rollUp.isCurrent(contributor, nowMs))
     this.#hidden = hidden
     return families
+  }
+
+  /** What windows that are not closed yet hold so far, of instruments that are wanted. */
+  *openWindows(nowMs: number, wants: (instrument: Instrument) => boolean = () => true): Generator<WindowValue> {
+    for (const series of this.#rollUp.all()) {
+      if (!wants(series.instrument)) continue
+      for (const open of series.open) {
+        const value = keptValueOf(open.aggregate, (contributor) => this.#rollUp.isCurrent(contributor, nowMs))
+        if (value !== undefined) yield this.#windowValue(series, open, value)
+      }
+    }
+  }
+
+  #windowValue({ instrument, attributes }: Series, { window }: OpenWindow, value: KeptValue): WindowValue {
+    return { instrument, attributes, startMs: window * this.#rollUp.config.intervalMs, value }
+  }
+
+  /** Every series there is now. */
+  *names(): Generator<readonly [instrument: Instrument, attributes: string]> {
+    for (const { instrument, attributes } of this.#rollUp.all()) yield [instrument, attributes]
   }
 
   /** @param service - Whose series; undefined for all. */

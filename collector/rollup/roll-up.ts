@@ -37,6 +37,10 @@ export interface RollUpPorts {
   /** A series has been made, or is about to be forgotten. */
   added(series: Series): void
   removed(series: Series): void
+  /** A window of a series is closed; what it was is not kept here. */
+  closed?(series: Series, open: OpenWindow, counts: (contributor: Contributor) => boolean): void
+  /** Every window up to this one is closed, and all of it was told. */
+  closedAll?(window: number): void
 }
 
 /** Where points come from. */
@@ -262,12 +266,15 @@ export class RollUp {
     this.#closedTo = Math.max(this.#closedTo, upTo)
     for (const window of [...closing.keys()].sort((a, b) => a - b)) this.#closed.push(closing.get(window) as ClosedWindow)
     this.#closed.splice(0, Math.max(0, this.#closed.length - rollupWindowsKept))
+    this.#ports.closedAll?.(this.#closedTo)
   }
 
   #summarise(series: Series, { window, aggregate }: OpenWindow, closing: Map<number, ClosedWindow>): void {
     const startMs = window * this.config.intervalMs
     const endMs = startMs + this.config.intervalMs
-    const summary = summaryOf(aggregate, ({ origin }) => this.#ports.endedAtMs(origin) >= endMs)
+    const counts = ({ origin }: Contributor) => this.#ports.endedAtMs(origin) >= endMs
+    const summary = summaryOf(aggregate, counts)
+    if (summary !== undefined) this.#ports.closed?.(series, { window, aggregate }, counts)
     if (aggregate.type === 'gauge' || aggregate.type === 'upDownCounter') aggregate.value.clear()
     if (summary === undefined) return
     const closed = closing.get(window) ?? { startMs, endMs, series: [] }

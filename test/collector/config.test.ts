@@ -118,6 +118,12 @@ describe('every key does something', () => {
       'listen.tail': { text: 'listen: { tail: ipc:///tmp/t }', effect: (read) => read.listen.tail, becomes: 'ipc:///tmp/t' },
       'listen.http': { text: 'listen: { http: off }', effect: (read) => read.listen.http, becomes: 'off' },
       subscribe: { text: 'subscribe: [log.error.>]', effect: (read) => read.subscribe, becomes: ['log.error.>'] },
+      'keptMetrics.seriesMax': { text: 'keptMetrics: { seriesMax: 5 }', effect: (read) => read.keptMetrics.seriesMax, becomes: 5 },
+      'keptMetrics.maxBytes': {
+        text: 'keptMetrics: { maxBytes: 64MiB }',
+        effect: (read) => read.keptMetrics.bytesMax,
+        becomes: 64 * 2 ** 20,
+      },
       'http.names': { text: 'http: { names: [Logs.example.org] }', effect: (read) => read.http.names, becomes: ['logs.example.org'] },
       'auth.token': { text: `auth: { token: ${'x'.repeat(16)} }`, effect: (read) => read.http.token, becomes: 'x'.repeat(16) },
       insecure: { text: 'insecure: true', effect: (read) => read.insecure, becomes: true },
@@ -303,7 +309,7 @@ describe('an unknown key is refused with the nearest known one, its line and its
     ['spool: { compress: gzip }', 'spillway.yaml:1:10: spool.compress: unknown key; known here: dir, maxBytes, fsync'],
     [
       'influx: {}',
-      'spillway.yaml:1:1: influx: unknown key; known here: dir, listen, subscribe, spool, sinks, http, auth, rollup, metrics, insecure',
+      'spillway.yaml:1:1: influx: unknown key; known here: dir, listen, subscribe, spool, sinks, http, auth, rollup, keptMetrics, metrics, insecure',
     ],
     [
       'sinks: { a: { type: file, blocking: 7 } }',
