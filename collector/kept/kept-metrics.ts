@@ -138,6 +138,8 @@ export class KeptMetrics {
   /** Makes slots of all minutes that are over. Returns those that belong to others. */
   #mergeMinutes(slots: readonly MemorySlot[], upToMs: number): MemorySlot[] {
     const left: MemorySlot[] = []
+    // A minute is never there without what it was made of.
+    const { written } = this.#fine
     const merged = new Map<number, MemorySlot>()
     for (const slot of slots) {
       const startMs = Math.floor(slot.startMs / this.coarseMs) * this.coarseMs
@@ -149,7 +151,7 @@ export class KeptMetrics {
       merged.set(startMs, minute)
       minute.addAll(slot)
     }
-    for (const minute of [...merged.values()].sort((a, b) => a.startMs - b.startMs)) this.#coarse.append(minute)
+    for (const minute of [...merged.values()].sort((a, b) => a.startMs - b.startMs)) this.#coarse.append(minute, written)
     return left
   }
 

@@ -36,6 +36,10 @@ interface Segment extends SegmentNames {
   readonly slots: SlotPlace[]
   /** On disk. */
   bytes: number
+  /** The same, with what is on its way there. */
+  takenBytes: number
+  /** End of its newest slot, one on its way included, Unix ms. */
+  endMs: number
 }
 
 /** The segment that is appended to. */
@@ -120,7 +124,8 @@ export class KeptTier {
         const { end, ...contents } = await readSegment(handle)
         const { size } = await handle.stat()
         if (end < size && end >= segmentMagic.length) await truncate(path, end)
-        if (end >= segmentMagic.length) return { path, startMs, bytes: end, ...contents }
+        if (end >= segmentMagic.length)
+          return { path, startMs, bytes: end, takenBytes: end, endMs: contents.slots.at(-1)?.endMs ?? startMs, ...contents }
       } finally {
         await handle.close()
       }
@@ -132,7 +137,7 @@ export class KeptTier {
   }
 
   get bytes(): number {
-    return this.#segments.reduce((sum, { bytes }) => sum + bytes, 0)
+    return this.#segments.reduce((sum, { takenBytes }) => sum + takenBytes, 0)
   }
 
   get oldestMs(): number | undefined {
@@ -141,7 +146,7 @@ export class KeptTier {
 
   /** End of the newest slot there is. */
   get newestMs(): number | undefined {
-    const ends = this.#segments.flatMap(({ slots }) => slots.slice(-16).map(({ endMs }) => endMs))
+    const ends = this.#segments.filter(({ slots }) => slots.length > 0).map(({ endMs }) => endMs)
     return ends.length === 0 ? undefined : Math.max(...ends)
   }
 
@@ -160,8 +165,17 @@ export class KeptTier {
     }
   }
 
-  /** Takes a slot, to be written as soon as the disk has taken those before it. Never waits. */
-  append(slot: MemorySlot): void {
+  /** Resolves when everything taken so far is written, or given up. Never rejects. */
+  get written(): Promise<void> {
+    return this.#writing
+  }
+
+  /**
+   * Takes a slot, to be written as soon as the disk has taken those before it. Never waits.
+   *
+   * @param after - Is not written before this has resolved.
+   */
+  append(slot: MemorySlot, after?: Promise<void>): void {
     if (slot.isEmpty) return
     const current = this.#currentFor(slot)
     const chunks = this.#encode(slot, current)
@@ -172,18 +186,29 @@ export class KeptTier {
       return
     }
     this.#pendingBytes += bytes
+    current.segment.takenBytes += bytes
+    current.segment.endMs = Math.max(current.segment.endMs, slot.endMs)
     this.#unwritten.push(slot)
-    this.#writing = this.#writing.then(() => this.#write(slot, current, chunks, bytes))
+    this.#writing = this.#writing.then(() => after).then(() => this.#write(slot, current, chunks, bytes))
   }
 
   #currentFor({ startMs }: MemorySlot): Current {
     const { tier, dir, segmentBytesMax } = this.#options
     const current = this.#current
     const isOver = current === undefined || current.isBroken || startMs >= current.segment.startMs + tier.segmentMs
-    if (!isOver && current.segment.bytes < segmentBytesMax) return current
+    if (!isOver && current.segment.takenBytes < segmentBytesMax) return current
     const begunMs = Math.max(startMs, (current?.segment.startMs ?? 0) + 1)
     const path = join(dir, `${tier.name}-${begunMs}.kept`)
-    const segment: Segment = { path, startMs: begunMs, slots: [], bytes: 0, instruments: new Map(), series: new Map() }
+    const segment: Segment = {
+      path,
+      startMs: begunMs,
+      slots: [],
+      bytes: 0,
+      takenBytes: segmentMagic.length,
+      endMs: begunMs,
+      instruments: new Map(),
+      series: new Map(),
+    }
     this.#segments.push(segment)
     const next = currentOf(segment)
     if (current !== undefined) this.#writing = this.#writing.then(() => close(current))
@@ -271,8 +296,7 @@ export class KeptTier {
   expire(nowMs: number): void {
     const { keepMs } = this.#options.tier
     while (this.#segments.length > 1) {
-      const endMs = this.#segments[0]?.slots.at(-1)?.endMs ?? 0
-      if (endMs > nowMs - keepMs) return
+      if ((this.#segments[0]?.endMs ?? 0) > nowMs - keepMs) return
       this.removeOldest()
     }
   }
