@@ -90,7 +90,7 @@ export class HttpServer {
       const routes = this.#routes.at(path)
       const why = refusal(request.headers, { host: this.address.host, names: this.#names }, { isPage: routes.some(({ isPage }) => isPage) })
       if (why !== undefined) throw new ApiError('forbidden', why)
-      const route = routeFor(request, routes)
+      const route = routeFor(request, routes, this.#routes.paths)
       if (!route.isOpen) this.#checkSession(request, route)
       await route.answer({ request, response, query: new Query(text) })
     } catch (error) {
@@ -130,16 +130,14 @@ function ownRoutes(answers: HttpAnswers): Route[] {
 }
 
 /** @throws {@link ApiError} */
-function routeFor({ method }: IncomingMessage, routes: readonly Route[]): Route {
+function routeFor({ method }: IncomingMessage, routes: readonly Route[], paths: readonly string[]): Route {
   const asked = method === 'HEAD' ? 'GET' : method
   const route = routes.find((each) => each.method === asked)
   if (route !== undefined) return route
   if (routes.length > 0 || (asked !== 'GET' && asked !== 'POST'))
     throw new ApiError('method_not_allowed', `only ${routes.map((each) => each.method).join(' and ') || 'GET'} is answered here`)
-  throw new ApiError(
-    'not_found',
-    'not here; there are /healthz, /status.json, /metrics, /windows.json and /api/v1/, see docs/DASHBOARDS.md',
-  )
+  const known = paths.filter((path) => !path.startsWith('/assets/'))
+  throw new ApiError('not_found', `not here; there are ${known.join(', ')}`)
 }
 
 function splitUrl(url: string): readonly [path: string, query: string] {

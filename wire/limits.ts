@@ -482,8 +482,8 @@ export const livePageRecordsMax = 5_000
 /** Records of one message to a live page, and the distance between two. */
 export const liveMessageRecordsMax = 500
 export const liveEveryMs = 50
-/** Of each `liveEveryMs`, filtering for all live pages together takes so much: a tenth of a core. */
-export const liveFilterMs = 5
+/** Of each `liveEveryMs`, filtering for all live pages together takes so much: a fifth of a core. */
+export const liveFilterMs = 10
 /** Characters of one message to a live page, beside its last record. */
 export const liveMessageBytesMax = 131_072
 /** Topics, services and texts one request may name. */

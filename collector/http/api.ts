@@ -6,7 +6,9 @@ import type { LivePages } from '../watch/live-pages.ts'
 import type { Pulse } from '../watch/pulse.ts'
 import { send, sendJson } from './answer.ts'
 import { ApiError } from './api-error.ts'
+import { apiPrefix } from './api-prefix.ts'
 import type { EventStream, EventStreams } from './event-stream.ts'
+import { openapi } from './openapi.ts'
 import type { Call, Route } from './route.ts'
 
 export interface ApiParts {
@@ -18,11 +20,13 @@ export interface ApiParts {
   readonly streams: EventStreams
 }
 
-export const apiPrefix = '/api/v1'
-
 export function apiRoutes({ run, status, pulse, live, streams }: ApiParts): Route[] {
   const get = (path: string, answer: Route['answer']): Route => ({ method: 'GET', path: `${apiPrefix}${path}`, isDashboard: true, answer })
   return [
+    get('/openapi.json', ({ query, response }) => {
+      query.allow()
+      sendJson(response, openapi)
+    }),
     get('/status', ({ query, response }) => {
       query.allow()
       sendJson(response, status())

@@ -6,8 +6,8 @@ import type { VisitValue } from '../kept/kept-tier.ts'
 import { type KeptInstrument, kindOf } from '../kept/kept-value.ts'
 import { HeatmapQuery, SeriesQuery, type SeriesSelection, type Show, type Steps, shows, showsOf } from '../kept/series-query.ts'
 import { sendJson } from './answer.ts'
-import { apiPrefix } from './api.ts'
 import { ApiError } from './api-error.ts'
+import { apiPrefix } from './api-prefix.ts'
 import type { Call, Query, Route } from './route.ts'
 
 /** What it looks at. */

@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import { sessionBodyBytesMax } from '../../wire/limits.ts'
 import { safetyHeaders } from './answer.ts'
 import { ApiError } from './api-error.ts'
+import { apiPrefix } from './api-prefix.ts'
 import type { Route } from './route.ts'
 import type { Sessions } from './sessions.ts'
 
@@ -10,7 +11,7 @@ import type { Sessions } from './sessions.ts'
 export function sessionRoute(sessions: Sessions | undefined): Route {
   return {
     method: 'POST',
-    path: '/api/v1/session',
+    path: `${apiPrefix}/session`,
     isOpen: true,
     async answer({ request, response, query }) {
       query.allow()

@@ -5,7 +5,7 @@
  *                                │ full: skipped                            └ too slow: stays pending
  *
  * A frame costs the intake one look at the topic and one entry in a list per page; lines are looked at from a timer,
- * within a share of the time that is the same however many pages there are.
+ * within a share of the time that is the same however many pages there are, and that no page takes from another.
  */
 import { performance } from 'node:perf_hooks'
 import { demandPrefixes } from '../../wire/demand.ts'
@@ -29,16 +29,12 @@ export interface LiveUpstream {
 }
 
 const countsEveryMs = 1_000
-/** Between two looks at the clock. */
-const linesPerLook = 16
 
 export class LivePages {
   readonly #upstream: LiveUpstream
   readonly #pages = new Map<EventStream, LivePage>()
   #pagesOpened = 0
   #timer: NodeJS.Timeout | undefined
-  /** Where the next round begins: no page is always the last. */
-  #next = 0
 
   constructor(upstream: LiveUpstream) {
     this.#upstream = upstream
@@ -81,15 +77,8 @@ export class LivePages {
   }
 
   #turn(): void {
-    const startedAtMs = performance.now()
-    const pages = [...this.#pages.values()]
-    this.#next = (this.#next + 1) % Math.max(1, pages.length)
-    const inTurn = [...pages.slice(this.#next), ...pages.slice(0, this.#next)]
-    for (const [i, page] of inTurn.entries()) {
-      // What a page leaves of its share, those after it may use.
-      const untilMs = performance.now() + Math.max(0, startedAtMs + liveFilterMs - performance.now()) / (inTurn.length - i)
-      page.send(startedAtMs, untilMs)
-    }
+    const nowMs = performance.now()
+    for (const page of this.#pages.values()) page.send(nowMs, liveFilterMs / this.#pages.size)
   }
 
   close(): void {
@@ -118,6 +107,8 @@ class LivePage {
   #missed = 0
   #came = 0
   #countedAtMs: number = performance.now()
+  /** Time it may take now, ms. Negative after a record that took longer: it is paid back before there is another. */
+  #creditMs = 0
 
   constructor(stream: EventStream, filter: LiveFilter, prefixes: readonly string[]) {
     this.#stream = stream
@@ -147,38 +138,39 @@ class LivePage {
   }
 
   /** Filters until there is enough for a message, or the time is up. */
-  send(nowMs: number, untilMs: number): void {
-    if (this.#stream.isReady) {
-      const found = this.#find(untilMs)
+  send(nowMs: number, shareMs: number): void {
+    this.#creditMs = Math.min(this.#creditMs + shareMs, shareMs)
+    if (this.#stream.isReady && this.#pending.length > 0 && this.#creditMs > 0) {
+      const found = this.#find()
       if (found.length > 0) this.#stream.send('records', `[${found.join(',')}]`)
     }
     if (nowMs - this.#countedAtMs >= countsEveryMs) this.#tell(nowMs)
   }
 
-  #find(untilMs: number): readonly string[] {
+  #find(): readonly string[] {
     const found: string[] = []
-    let looked = 0
     let bytes = 0
     let done = 0
+    const startedAtMs = performance.now()
+    let tookMs = 0
+    const isOver = () => found.length >= liveMessageRecordsMax || bytes >= liveMessageBytesMax || tookMs >= this.#creditMs
     for (const pending of this.#pending) {
       const { part } = pending
-      while (pending.at < part.count) {
-        if (found.length >= liveMessageRecordsMax || bytes >= liveMessageBytesMax) break
-        // At least some each time: a page is late then, and never stands still.
-        if (looked >= linesPerLook && looked % linesPerLook === 0 && performance.now() > untilMs) break
-        looked += 1
+      while (pending.at < part.count && !isOver()) {
         if (this.#filter.matches(part, pending.at)) {
           const json = part.json(pending.at)
           bytes += json.length
           found.push(json)
         } else this.#filtered += 1
         pending.at += 1
+        tookMs = performance.now() - startedAtMs
       }
       if (pending.at < part.count) break
       done += 1
       this.#pendingBytes -= part.bytes
       this.#pendingRecords -= part.count
     }
+    this.#creditMs -= tookMs
     if (done > 0) this.#pending.splice(0, done)
     this.#shown += found.length
     return found
