@@ -113,10 +113,11 @@ test('a page that stops reading costs its bound and no more; it is told what it 
   const [host = '', port] = collector.http.split(':')
   const stuck = connect(Number(port), host)
   let text = ''
+  let isRead = false
   stuck.setEncoding('utf8').on('data', (part: string) => {
     text += part
     // The first words, and then nothing more is read.
-    if (text.includes('event: hello')) stuck.pause()
+    if (!isRead && text.includes('event: hello')) stuck.pause()
   })
   stuck.write(`GET /api/v1/live HTTP/1.1\r\nHost: ${collector.http}\r\n\r\n`)
   await until(() => text.includes('event: hello'), { what: 'the page is open' })
@@ -132,6 +133,7 @@ test('a page that stops reading costs its bound and no more; it is told what it 
   const counts = await reading.next<Counts>('counts', ({ shown, filtered, skipped }) => shown + filtered + skipped === records)
   expect(recordsOf(reading).length).toBe(counts.shown)
   if (counts.skipped === 0) expect(counts.shown).toBe(records / 1_000)
+  isRead = true
   stuck.resume()
   const last = () => {
     const found = [...text.matchAll(/event: counts\ndata: (.*)\n/g)].at(-1)?.[1]
