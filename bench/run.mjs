@@ -8,6 +8,7 @@ const benches = [
   'collector',
   'latency',
   'tail-wire',
+  'event-streams',
   'metrics',
   'rollup',
   'on-demand',

@@ -92,6 +92,7 @@ export async function startCollector(dir, args = []) {
     child,
     data: `tcp://127.0.0.1:${port}`,
     tail: `tcp://127.0.0.1:${port + 2}`,
+    http,
     totals: async () => {
       const response = await fetch(`http://${http}/status.json`)
       return /** @type {import('../collector/status.ts').CollectorStatus} */ (await response.json()).totals
