@@ -6,7 +6,7 @@ import { ApiError } from './api-error.ts'
  * Nothing but what this server itself serves is loaded, run or connected to, and nobody frames it. Styles stand in a file
  * too: what a record says can never become part of the page's own code.
  */
-export const contentSecurityPolicy =
+const contentSecurityPolicy =
   "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 
 export const safetyHeaders: Readonly<Record<string, string>> = {

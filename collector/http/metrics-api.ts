@@ -21,7 +21,7 @@ export interface MetricsParts {
   timeMs(): number
 }
 
-export interface MetricListed {
+interface MetricListed {
   readonly name: string
   readonly type: 'counter' | 'updowncounter' | 'gauge' | 'histogram'
   readonly unit: string

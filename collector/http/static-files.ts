@@ -10,7 +10,7 @@ import { send } from './answer.ts'
 import type { Call, Route } from './route.ts'
 
 /** Beside the compiled sources: `dist/web`. */
-export const webDir: string = fileURLToPath(new URL('../../web/', import.meta.url))
+const webDir: string = fileURLToPath(new URL('../../web/', import.meta.url))
 
 const types: Readonly<Record<string, string>> = {
   '.html': 'text/html',

@@ -5,14 +5,14 @@ import { BoundedBuckets, type Contributor } from '../rollup/aggregates.ts'
 import { ExactSum } from '../rollup/exact-sum.ts'
 import type { Aggregate } from '../rollup/series.ts'
 
-export interface CounterValue {
+interface CounterValue {
   readonly kind: 'counter'
   /** The increase. */
   readonly delta: number
 }
 
 /** A gauge or an up-down counter. */
-export interface LevelValue {
+interface LevelValue {
   readonly kind: 'level'
   /** Of the last values of all processes; over several stretches their mean. */
   readonly sum: number
@@ -23,12 +23,12 @@ export interface LevelValue {
   readonly last: number
 }
 
-export interface DistributionValue {
+interface DistributionValue {
   readonly kind: 'histogram'
   readonly histogram: HistogramValue
 }
 
-export interface BucketsValue {
+interface BucketsValue {
   readonly kind: 'buckets'
   readonly sum: number
   readonly bounds: readonly number[]

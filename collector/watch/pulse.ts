@@ -14,12 +14,12 @@ import type { SpoolStatus } from '../spool/spool.ts'
 import type { SinkBooksStatus } from '../status.ts'
 import type { ArrivalRates, RateHistory } from './arrivals.ts'
 
-export interface Problem {
+interface Problem {
   readonly severity: 'error' | 'warn'
   readonly text: string
 }
 
-export interface OriginCounts {
+interface OriginCounts {
   readonly live: number
   /** Said goodbye. */
   readonly closed: number
@@ -29,13 +29,13 @@ export interface OriginCounts {
   readonly lost: number
 }
 
-export interface LostCounts {
+interface LostCounts {
   readonly total: number
   readonly perSecond: number
   readonly byReason: Partial<Record<LossReason, number>>
 }
 
-export interface ServiceOverview {
+interface ServiceOverview {
   readonly service: string
   readonly origins: OriginCounts
   /** Records per second, by level. */
@@ -50,7 +50,7 @@ export interface ServiceOverview {
   readonly problems: readonly Problem[]
 }
 
-export interface SinkFlow {
+interface SinkFlow {
   readonly name: string
   readonly type: string
   readonly topics: readonly string[]
@@ -75,7 +75,7 @@ export interface Overview {
   readonly sinks: readonly SinkFlow[]
 }
 
-export interface AppFlow {
+interface AppFlow {
   readonly service: string
   readonly origins: number
   readonly ratePerSecond: number
