@@ -102,9 +102,8 @@ export class KeptTier {
   /** Reads what is there, cuts off what was left half written, and goes on where an earlier run ended. */
   async open(): Promise<void> {
     const { dir, tier } = this.#options
-    await mkdir(dir, { recursive: true, mode: 0o700 })
     const shape = new RegExp(`^${tier.name}-(\\d{1,16})\\.kept$`)
-    const names = (await readdir(dir)).flatMap((name) => {
+    const names = (await namesIn(dir)).flatMap((name) => {
       const startMs = shape.exec(name)?.[1]
       return startMs === undefined ? [] : [{ path: join(dir, name), startMs: Number(startMs) }]
     })
@@ -259,6 +258,7 @@ export class KeptTier {
       // What came behind a slot that is not there may use names that are not there either.
       if (current.isBroken) throw new Error('what is before it could not be written')
       if (current.handle === undefined) {
+        await mkdir(this.#options.dir, { recursive: true, mode: 0o700 })
         current.handle = await open(segment.path, 'a', 0o600)
         if (segment.bytes === 0) {
           await current.handle.appendFile(segmentMagic)
@@ -355,6 +355,16 @@ export class KeptTier {
   async close(): Promise<void> {
     await this.#writing
     if (this.#current !== undefined) await close(this.#current)
+  }
+}
+
+/** None, when the folder is not there yet: it is made with the first file. */
+async function namesIn(dir: string): Promise<readonly string[]> {
+  try {
+    return await readdir(dir)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
+    throw error
   }
 }
 

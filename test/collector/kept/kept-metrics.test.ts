@@ -211,7 +211,9 @@ describe('damage', () => {
     const random = new SeededRandom(7)
     let slots = 0
     let torn = 0
-    for (let round = 0; round < 12; round += 1) {
+    let round = 0
+    // However slow the disk is: there are to be some minutes.
+    for (; round < 12 || slots < 30; round += 1) {
       const args = [join(root, 'test/collector/apps/kept-writer.mjs'), dir.path, String(beganMs), String(slots)]
       await using writer = startNode(args)
       const until = slots + random.integer(5, 120)
@@ -238,8 +240,7 @@ describe('damage', () => {
       expect(minutes.size).toBe(Math.floor(slots / 6))
       for (const [minute, delta] of minutes) expect(delta).toBe(6 * 6 * minute + 15)
     }
-    console.log(`${slots} slots, ${torn} of 12 kills left a torn end`)
-    expect(slots).toBeGreaterThan(60)
+    console.log(`${slots} slots, ${torn} of ${round} kills left a torn end`)
   })
 
   test('what is appended behind the end by somebody else is cut off', async () => {
