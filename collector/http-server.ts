@@ -42,6 +42,8 @@ export interface HttpOptions {
   readonly routes?: readonly Route[]
 }
 
+/** A page that is suspended reads nothing, and asks again when it goes on. */
+const idleConnectionMs = 60_000
 /** A request and all its headers: a browser's are below 4 KiB, with a long address of a live page beside. */
 const headersBytesMax = 49_152
 const headersMax = 100
@@ -64,6 +66,8 @@ export class HttpServer {
     this.#server = createServer(limits, (request, response) => void this.#answer(request, response))
     this.#server.headersTimeout = 5_000
     this.#server.requestTimeout = 10_000
+    // Neither is one that does not read its answer, however long that is.
+    this.#server.timeout = idleConnectionMs
     this.#server.maxConnections = 256
     this.#server.maxHeadersCount = headersMax
     // A connection that cannot be accepted is its client's loss; unheard, the second such error would end the process.

@@ -50,6 +50,8 @@ export class EventStreams {
    * @throws {@link ApiError} `too_many`
    */
   open(response: ServerResponse, closed: (stream: EventStream) => void): EventStream {
+    // Its answer would be over, and the stream would not.
+    if (response.req.method === 'HEAD') throw new ApiError('method_not_allowed', 'only GET is answered here')
     if (this.#open.size >= eventStreamsMax)
       throw new ApiError('too_many', `${eventStreamsMax} event streams are open, and there may not be more; close another page`)
     const stream = new EventStream(response)

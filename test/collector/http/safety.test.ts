@@ -229,3 +229,9 @@ test('there are so many event streams and no more; when a page leaves there is r
   await until(async () => (await ask(collector.http, '/api/v1/live')).status === 200, { what: 'there is room' })
   for (const page of pages) page.abort()
 })
+
+test('asking for the head of a stream opens none', async () => {
+  await using collector = await startCollector()
+  for (let i = 0; i <= eventStreamsMax; i += 1) expect((await ask(collector.http, '/api/v1/live', { method: 'HEAD' })).status).toBe(405)
+  expect((await ask(collector.http, '/api/v1/live')).status).toBe(200)
+})
