@@ -29,6 +29,30 @@ describe('what is forwarded', () => {
     expect([...up]).toEqual([])
   })
 
+  test('what somebody in this process holds stays while anybody wants it, whoever came first and whoever leaves last', () => {
+    const prefix = 'log.info.shop.'
+    for (const steps of ['+t +p -t -p', '+t +p -p -t', '+p +t -t -p', '+p +t -p -t', '+p +p -p +t -p -t', '+p +t +p -t -p -p']) {
+      const { tails, up } = subscriptions([])
+      let wanted = 0
+      for (const step of steps.split(' ')) {
+        wanted += step.startsWith('+') ? 1 : -1
+        if (step === '+t') tails.subscribed(prefix, 0)
+        else if (step === '-t') tails.unsubscribed(prefix, 0)
+        else if (step === '+p') tails.hold(prefix, 0)
+        else tails.release(prefix, 0)
+        expect([steps, step, [...up], tails.isAskedFor(prefix)]).toEqual([steps, step, wanted > 0 ? [prefix] : [], wanted > 0])
+      }
+    }
+    // Two pages ask as a tail does; the first that leaves ends nothing.
+    const { tails } = subscriptions([])
+    for (const name of ['browser-1', 'browser-2']) for (const each of demandPrefixes(name, ['ask.debug.shop.']).steady) tails.hold(each, 0)
+    expect(tails.asks).toMatchObject([{ prefix: 'ask.debug.shop.', by: ['browser-1', 'browser-2'] }])
+    for (const each of demandPrefixes('browser-1', ['ask.debug.shop.']).steady) tails.release(each, 0)
+    expect(tails.asks).toMatchObject([{ by: ['browser-2'] }])
+    for (const each of demandPrefixes('browser-2', ['ask.debug.shop.']).steady) tails.release(each, 0)
+    expect(tails.asks).toEqual([])
+  })
+
   test('at most so many prefixes; those there was no room for follow when there is', () => {
     const { tails, up } = subscriptions([])
     const prefixes = Array.from({ length: tailPrefixesMax + 10 }, (_, i) => `log.info.s${i}.`)
