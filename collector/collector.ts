@@ -7,13 +7,14 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import type { Context } from 'zeromq'
 import { checkBindAddress, checkBindEndpoint } from '../wire/bind.ts'
-import type { Ask } from '../wire/demand.ts'
+import { type Ask, tailNamePrefix } from '../wire/demand.ts'
 import { type DecodedFrame, frameKinds } from '../wire/frame.ts'
 import {
   checkpointEveryMs,
   demandRenewMs,
   demandTickMaxMs,
   drainMaxMs,
+  historyWaitMs,
   holeGraceMs,
   sinkCrowdedBytes,
   spoolReleaseBytes,
@@ -30,6 +31,7 @@ import { ControlPublisher } from './control-publisher.ts'
 import type { MetricFamily } from './exposition/metric-family.ts'
 import { Farewells } from './farewells.ts'
 import { type FolderLock, lockFolder } from './folder-lock.ts'
+import { type HistoryPorts, historyRoutes } from './history/history-route.ts'
 import { apiRoutes } from './http/api.ts'
 import { EventStreams } from './http/event-stream.ts'
 import { type MetricsParts, metricsRoutes } from './http/metrics-api.ts'
@@ -109,6 +111,17 @@ export async function startCollector(config: CollectorConfig): Promise<Collector
 function checkHttpAddress(host: string, isInsecureMeant: boolean): void {
   const advice = 'add "auth: { token: … }" to the config file, or set "insecure: true" there (or --insecure), without dashboards,'
   checkBindAddress(host, 'listen.http', isInsecureMeant, advice)
+}
+
+/** Whether a sink keeps every log line. */
+function takesLines(topics: readonly string[]): boolean {
+  return compilePatterns(topics).prefixes.some((prefix) => 'log.'.startsWith(prefix))
+}
+
+/** Looks until it is so, but not for long. */
+async function waitUntil(isSo: () => boolean): Promise<boolean> {
+  for (const untilMs = performance.now() + historyWaitMs; !isSo(); await after(drainStepMs)) if (performance.now() > untilMs) return false
+  return true
 }
 
 export class Collector {
@@ -275,7 +288,23 @@ export class Collector {
       ...staticRoutes(),
       ...apiRoutes({ run, pulse, live, streams, status: () => this.status() }),
       ...metricsRoutes(this.#metricsParts()),
+      ...historyRoutes(this.#historyPorts()),
     ]
+  }
+
+  #historyPorts(): HistoryPorts {
+    const files = Object.entries(this.#config.sinks).find(([, sink]) => sink.type === 'file' && takesLines(sink.topics))
+    const [name, sink] = files ?? []
+    return {
+      template: sink?.type === 'file' ? sink.path : undefined,
+      written: async () => {
+        const { spool, runners } = this.#openBooks
+        const runner = runners.find((each) => each.sink.name === name)
+        const { end } = spool
+        await waitUntil(() => runner === undefined || runner.lowest >= end || !runner.hasWork)
+      },
+      tailIsHere: (tail) => waitUntil(() => this.#tailSubscriptions.has(`${tailNamePrefix}${tail}.`)),
+    }
   }
 
   #metricsParts(): MetricsParts {

@@ -40,6 +40,11 @@ export class TailSubscriptions {
     this.#upstream = upstream
   }
 
+  /** Whether a tail has subscribed to exactly this. */
+  has(prefix: string): boolean {
+    return this.#prefixes.has(prefix)
+  }
+
   subscribed(prefix: string, nowMs: number): void {
     if (this.#holders.has(prefix)) this.#alsoTails.add(prefix)
     else if (this.#prefixes.size >= tailSubscriptionsMax) this.#unseen += 1

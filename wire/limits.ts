@@ -489,6 +489,14 @@ export const liveMessageBytesMax = 131_072
 /** Topics, services and texts one request may name. */
 export const apiFilterValuesMax = 20
 
+/** Records of one answer from the files, and how many there are when nothing is said: a screenful many times over. */
+export const historyRecordsMax = 1_000_000
+export const historyRecordsDefault = 500
+/** Who may read the files at one time; each has a thread of its own. */
+export const historyReadersMax = 4
+/** How long an answer waits for the files to hold what has been received, and for a tail's subscriptions. */
+export const historyWaitMs = 3_000
+
 /** A browser that was let in stays so for a week. */
 export const sessionMs = 604_800_000
 export const sessionBodyBytesMax = 4_096

@@ -1,12 +1,10 @@
 /** Which records a live page is shown: what stands behind `/api/v1/live?`. */
-import { compileExpression, type Expression } from '../../wire/expression/expression.ts'
-import { levels, rankOfName } from '../../wire/level.ts'
-import { apiFilterValuesMax } from '../../wire/limits.ts'
-import { compilePatterns } from '../../wire/pattern.ts'
-import { SpillwayError } from '../../wire/spillway-error.ts'
-import { parseTextSearch, type TextSearch } from '../../wire/text-search.ts'
+import type { Expression } from '../../wire/expression/expression.ts'
+import { levels } from '../../wire/level.ts'
+import type { TextSearch } from '../../wire/text-search.ts'
 import { encodeToken } from '../../wire/topic.ts'
 import { ApiError } from '../http/api-error.ts'
+import { rankMinOf, searchesOf, shown, topicsOf, valuesOf, whereOf } from '../http/record-filter.ts'
 import type { Query } from '../http/route.ts'
 import type { LivePart } from './live-part.ts'
 
@@ -23,18 +21,14 @@ export class LiveFilter {
 
   /** @throws {@link ApiError} `bad_request`, `bad_expression` */
   constructor(query: Query) {
-    const patterns = valuesOf(query, 'topic')
-    const compiled = understood(() => compilePatterns(patterns.length === 0 ? ['log.>'] : patterns))
-    this.prefixes = compiled.prefixes
-    this.#matchesTopic = (topic) => compiled.matches(topic)
-    const level = query.one('level')
-    const rank = level === undefined ? 0 : rankOfName(level)
-    if (rank === undefined) throw new ApiError('bad_request', `level: expected one of ${levels.join(', ')}, got ${shown(level ?? '')}`)
-    this.#rankMin = rank
+    const { patterns } = topicsOf(query)
+    this.prefixes = patterns.prefixes
+    this.#matchesTopic = (topic) => patterns.matches(topic)
+    this.#rankMin = rankMinOf(query)
     const services = valuesOf(query, 'service')
     this.#services = new Set(services)
-    this.#grep = valuesOf(query, 'grep').map((text) => understood(() => parseTextSearch(text, 'grep')))
-    this.#where = readWhere(query)
+    this.#grep = searchesOf(query)
+    this.#where = whereOf(query)
     this.asks = readAsks(query, services)
   }
 
@@ -61,40 +55,9 @@ export class LiveFilter {
   }
 }
 
-function valuesOf(query: Query, name: string): readonly string[] {
-  const values = query.all(name)
-  if (values.length <= apiFilterValuesMax) return values
-  throw new ApiError('bad_request', `${name}: expected at most ${apiFilterValuesMax} of them, got ${values.length}`)
-}
-
-function readWhere(query: Query): Expression | undefined {
-  const text = query.one('where')
-  if (text === undefined) return undefined
-  try {
-    return compileExpression(text, 'where')
-  } catch (error) {
-    if (!(error instanceof SpillwayError)) throw error
-    const column = /^where, column (\d+)/.exec(error.message)?.[1]
-    throw new ApiError('bad_expression', error.message, column === undefined ? undefined : Number(column))
-  }
-}
-
 function readAsks(query: Query, services: readonly string[]): readonly string[] {
   const ask = query.one('ask')
   if (ask === undefined) return []
   if (ask !== 'debug' && ask !== 'trace') throw new ApiError('bad_request', `ask: expected debug or trace, got ${shown(ask)}`)
   return services.length === 0 ? [`ask.${ask}.`] : services.map((service) => `ask.${ask}.${encodeToken(service)}.`)
-}
-
-function understood<T>(read: () => T): T {
-  try {
-    return read()
-  } catch (error) {
-    if (error instanceof SpillwayError) throw new ApiError('bad_request', error.message)
-    throw error
-  }
-}
-
-function shown(text: string): string {
-  return JSON.stringify(text.slice(0, 80))
 }
