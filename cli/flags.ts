@@ -32,6 +32,9 @@ export interface TailFlags {
   readonly limit?: number
   /** Milliseconds. */
   readonly for?: number
+  readonly since?: string
+  readonly last?: number
+  readonly http?: string
 }
 
 export interface DoctorFlags {

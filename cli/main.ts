@@ -86,6 +86,9 @@ program
   .addOption(new Option('--truncate', 'long lines are cut at the edge of the terminal').conflicts('wrap'))
   .option('--limit <n>', 'end after this many records', parseCount)
   .option('--for <duration>', 'end after this long, such as 500ms, 10s or 5m', parseFor)
+  .option('--since <time>', "first what the collector's files hold from then on: how long ago, such as 10m, or an ISO time")
+  .option('--last <n>', "first the newest n records of the collector's files", parseCount)
+  .option('--http <address>', 'http endpoint of the collector, for --since and --last (default: SPILLWAY_HTTP or 127.0.0.1:7700)')
   .option('--exit-status', 'exit code 1 when nothing was shown')
   .addHelpText(
     'after',
@@ -98,6 +101,7 @@ Examples:
   $ spillway tail 'log.*.checkout.>' --for 10s
   $ spillway tail --where 'res.statusCode >= 500 && responseTime > 100'
   $ spillway tail --grep /refused|declined/i --time relative
+  $ spillway tail --since 10m --level error
   $ spillway tail --metrics --service checkout
   $ spillway tail --service checkout --json | jq .msg
   $ spillway tail --level error --for 5m --limit 1 --exit-status && echo 'there was an error'`,

@@ -99,7 +99,7 @@ class QueryCommand {
     const { signal } = this.#stop
     const follow = this.#flags.follow === true ? await this.#followed(template) : undefined
     try {
-      const ends = await follow?.begin()
+      const start = await follow?.begin()
       const report = await runQuery(
         {
           template,
@@ -107,7 +107,8 @@ class QueryCommand {
           isOrdered: this.#tally === undefined && !this.#isCounting,
           isCounting: this.#isCounting,
           limit: this.#left,
-          ends,
+          ends: start?.ends,
+          compressed: start?.compressed,
           signal,
         },
         {

@@ -1,11 +1,14 @@
 import type { RecordForm } from '../dashboards/record-format.ts'
 import { parseTimeForm } from '../dashboards/shown-time.ts'
 import { Tail, type TailOptions } from '../dashboards/tail.ts'
+import type { TailHistoryOptions } from '../dashboards/tail-history.ts'
 import { TailScreen } from '../dashboards/tail-screen.ts'
 import { TailStream } from '../dashboards/tail-stream.ts'
 import { Terminal } from '../dashboards/terminal.ts'
+import { SpillwayError } from '../wire/spillway-error.ts'
 import { wantsColour } from './colour.ts'
 import type { TailFlags } from './flags.ts'
+import { httpAddress } from './http-address.ts'
 
 export async function runTail(patterns: readonly string[], flags: TailFlags): Promise<void> {
   const isTerminal = process.stdout.isTTY === true
@@ -26,6 +29,7 @@ export async function runTail(patterns: readonly string[], flags: TailFlags): Pr
     time: parseTimeForm(flags.time ?? 'local'),
     limit: flags.limit,
     forMs: flags.for,
+    history: historyOf(flags),
   }
   const stop = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop.abort())
@@ -48,6 +52,16 @@ export async function runTail(patterns: readonly string[], flags: TailFlags): Pr
   if (flags.exitStatus === true && tail.counts.shown === 0) process.exitCode = 1
   // Told to stop, it does not wait for a reader that has stopped; at its own end it does, as `| less` expects.
   if (stop.signal.aborted) process.exit()
+}
+
+function historyOf({ since, last, http, metrics }: TailFlags): TailHistoryOptions | undefined {
+  if (since === undefined && last === undefined) {
+    if (http === undefined) return undefined
+    throw new SpillwayError('SPW_OPTION_INVALID', '--http is where --since and --last are answered; give one of them too')
+  }
+  if (metrics === true)
+    throw new SpillwayError('SPW_OPTION_INVALID', '--since and --last are about lines; what metrics were is at /api/v1/series')
+  return { http: httpAddress(http), since, last }
 }
 
 function formOf(flags: TailFlags, isTerminal: boolean): RecordForm {

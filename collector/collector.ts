@@ -51,6 +51,7 @@ import { ApplicationMetrics } from './rollup/application-metrics.ts'
 import type { WindowsStatus } from './rollup/window-summary.ts'
 import { ServiceCounters, type ServiceCounts } from './service-counters.ts'
 import { SinkRunner } from './sink-runner.ts'
+import type { Compressor } from './sinks/compressor.ts'
 import type { KeepingSink, Sink } from './sinks/sink.ts'
 import { Spool } from './spool/spool.ts'
 import { encodeSinkPlace, encodeState, type SinkPlace } from './spool/spool-bodies.ts'
@@ -132,6 +133,7 @@ export class Collector {
   readonly #context: Context
   readonly #keepingSinks: readonly KeepingSink[]
   readonly #passingSinks: readonly Sink[]
+  readonly #compressor: Compressor
   readonly #ingest: Ingest
   readonly #control: ControlPublisher
   readonly #tail: TailPublisher
@@ -166,7 +168,8 @@ export class Collector {
     this.#config = config
     this.#prefixes = [...compilePatterns(config.subscribe).prefixes, 'sys.']
     this.#context = privateContext()
-    const { keeping, passing } = openSinks(config.sinks, config.onTrouble)
+    const { keeping, passing, compressor } = openSinks(config.sinks, config.onTrouble)
+    this.#compressor = compressor
     this.#keepingSinks = keeping
     this.#passingSinks = passing
     this.#ingest = new Ingest(this.#context, config.listen.data, {
@@ -303,6 +306,7 @@ export class Collector {
         const { end } = spool
         await waitUntil(() => runner === undefined || runner.lowest >= end || !runner.hasWork)
       },
+      holdFiles: () => this.#compressor.hold(),
       tailIsHere: (tail) => waitUntil(() => this.#tailSubscriptions.has(`${tailNamePrefix}${tail}.`)),
     }
   }

@@ -11,7 +11,7 @@ import { StdoutSink } from './sinks/stdout-sink.ts'
 export function openSinks(
   configs: Readonly<Record<string, SinkConfig>>,
   onTrouble: (message: string) => void,
-): { readonly keeping: readonly KeepingSink[]; readonly passing: readonly Sink[] } {
+): { readonly keeping: readonly KeepingSink[]; readonly passing: readonly Sink[]; readonly compressor: Compressor } {
   const keeping: KeepingSink[] = []
   const passing: Sink[] = []
   const paths = logPaths(configs)
@@ -34,7 +34,7 @@ export function openSinks(
         passing.push(new StdoutSink({ name, topics, patterns, takesOnDemand }, process.stdout))
     }
   }
-  return { keeping, passing }
+  return { keeping, passing, compressor }
 }
 
 /** Paths of the sinks, each giving way to those that are more its own. */

@@ -12,7 +12,8 @@ export interface RequestLimits {
   readonly path?: string
 }
 
-function requestHeaders(): Record<string, string> {
+/** With the token of `SPILLWAY_TOKEN`, for a collector that asks for one. */
+export function requestHeaders(): Record<string, string> {
   const accept = 'application/json, text/plain'
   const token = process.env['SPILLWAY_TOKEN']
   // A header cannot hold every character; a token has none of the others.
@@ -29,13 +30,7 @@ export async function requestStatus(
   address: string,
   { bytesMax, waitMs, path = '/status.json' }: RequestLimits = { bytesMax: statusBytesMax, waitMs: statusWaitMs },
 ): Promise<string> {
-  const target = splitAddress(address)
-  if (target === undefined || target.port === 0) {
-    throw new SpillwayError(
-      'SPW_OPTION_INVALID',
-      `--http: expected HOST:PORT, such as 127.0.0.1:7700, got ${JSON.stringify(address.slice(0, 120))}`,
-    )
-  }
+  const target = requireAddress(address)
   return new Promise((resolve, reject) => {
     const end = (message: string, cause?: Error) => {
       clearTimeout(timer)
@@ -73,7 +68,17 @@ export async function requestStatus(
   })
 }
 
-function refusal(error: NodeJS.ErrnoException, address: string): string {
+/** @throws {@link SpillwayError} `SPW_OPTION_INVALID` */
+export function requireAddress(address: string): { readonly host: string; readonly port: number } {
+  const target = splitAddress(address)
+  if (target !== undefined && target.port !== 0) return target
+  throw new SpillwayError(
+    'SPW_OPTION_INVALID',
+    `--http: expected HOST:PORT, such as 127.0.0.1:7700, got ${JSON.stringify(address.slice(0, 120))}`,
+  )
+}
+
+export function refusal(error: NodeJS.ErrnoException, address: string): string {
   switch (error.code) {
     case 'ECONNREFUSED':
       return `no collector answers at ${address}; is one running (\`spillway collector\`), and is this its http address (--http HOST:PORT)?`

@@ -89,7 +89,12 @@ export class TailSubscriber {
   }
 
   get #demand(): ReturnType<typeof demandPrefixes> {
-    return demandPrefixes(`${encodeToken(hostname())}~${process.pid}`, this.#asks)
+    return demandPrefixes(this.name, this.#asks)
+  }
+
+  /** What the collector knows it by, as soon as it has its subscriptions: the name comes behind them. */
+  get name(): string {
+    return `${encodeToken(hostname())}~${process.pid}`
   }
 
   #say(what: 0 | 1, prefix: string): void {

@@ -12,12 +12,13 @@ import type { DecodedFrame } from '../wire/frame.ts'
 import type { Level } from '../wire/level.ts'
 import { formatCount } from '../wire/quantity.ts'
 import { parseTextSearch } from '../wire/text-search.ts'
-import type { TopicParts } from '../wire/topic.ts'
+import { parseTopic, type TopicParts } from '../wire/topic.ts'
 import { pointLines } from './point-lines.ts'
 import { type RecordForm, type RecordFormat, recordFormat } from './record-format.ts'
 import type { TimeForm } from './shown-time.ts'
 import type { StyledText } from './styled-text.ts'
 import { RecordFilter } from './tail-filter.ts'
+import { type HistoryRecord, openTailHistory, type TailHistoryOptions } from './tail-history.ts'
 import { tailAsks, tailPatterns } from './tail-patterns.ts'
 import { TailQueue } from './tail-queue.ts'
 import { type RecordContext, TailRecord } from './tail-record.ts'
@@ -42,6 +43,8 @@ export interface TailOptions {
   readonly limit?: number | undefined
   /** Ends after this long, ms. */
   readonly forMs?: number | undefined
+  /** Records that are shown first, from the collector's files. */
+  readonly history?: TailHistoryOptions | undefined
 }
 
 /** Whoever looks at the tail. */
@@ -89,6 +92,11 @@ export class Tail {
   readonly #format: RecordFormat
   readonly #queue: TailQueue
   readonly #ended = new AbortController()
+  /** While records of the files are shown, those that come wait. */
+  #isReadingHistory: boolean
+  /** Records of the files that may come live as well, and how often: by service and line. */
+  readonly #seam = new Map<string, number>()
+  #historyFault: unknown
   #isPaused = false
   #isWaiting = false
   #isScheduled = false
@@ -99,6 +107,7 @@ export class Tail {
   /** @throws {@link SpillwayError} `SPW_OPTION_INVALID`, `SPW_PATTERN_INVALID` or `SPW_EXPRESSION_INVALID` for options that cannot be meant. */
   constructor(options: TailOptions, reader: TailReader) {
     this.#options = options
+    this.#isReadingHistory = options.history !== undefined
     this.#reader = reader
     this.#dropReason = `slow ${reader.kind}`
     this.#endpoint = options.connect === undefined ? defaultTailEndpoint : parseEndpoint(options.connect, '--connect')
@@ -163,7 +172,10 @@ export class Tail {
     signal.addEventListener('abort', () => this.end())
     if (signal.aborted) this.end()
     const timer = this.#options.forMs === undefined ? undefined : setTimeout(() => this.end(), this.#options.forMs)
+    const { history } = this.#options
+    const records = history === undefined ? undefined : await this.#askForHistory(history)
     await this.#subscriber.open(this.#endpoint)
+    if (records !== undefined) void this.#showHistory(records)
     const waiting = setTimeout(() => {
       if (!this.#isConnected) this.#reader.say(`waiting for a collector at ${this.#endpoint}`, false)
     }, waitingNoticeMs)
@@ -172,6 +184,60 @@ export class Tail {
     clearTimeout(waiting)
     await this.#subscriber.close()
     this.#sayRest()
+    if (this.#historyFault !== undefined) throw this.#historyFault
+  }
+
+  /** Asks for records of the files, before there are subscriptions: see tail-history.ts. */
+  async #askForHistory(history: TailHistoryOptions): Promise<AsyncGenerator<HistoryRecord>> {
+    const { level, service } = this.#options
+    const filter = new URLSearchParams(tailPatterns(this.#options).map((pattern): [string, string] => ['topic', pattern]))
+    if (level !== undefined) filter.set('level', level)
+    if (service !== undefined) filter.set('service', service)
+    return await openTailHistory(history, this.#subscriber.name, filter, this.#ended.signal)
+  }
+
+  async #showHistory(records: AsyncGenerator<HistoryRecord>): Promise<void> {
+    try {
+      for await (const { topic, service, level, time: timeMs, line, seam } of records) {
+        if (this.#hasEnded) return
+        const key = seamKey(service, line)
+        if (seam) this.#seam.set(key, (this.#seam.get(key) ?? 0) + 1)
+        this.counts.received += 1
+        const rows: StyledText[] = []
+        this.#showRecord(new TailRecord(line, { topic, service, level, name: nameOf(topic), timeMs }), rows)
+        this.#showRows(rows)
+        if (!this.#reader.isReady) await new Promise<void>((resolve) => this.#reader.whenReady(resolve))
+      }
+      this.#isReadingHistory = false
+      this.#pump()
+    } catch (error) {
+      if (this.#hasEnded) return
+      this.#historyFault = error
+      this.end()
+    }
+  }
+
+  #showRecord(record: TailRecord, rows: StyledText[]): void {
+    if (!this.filter.matches(record)) {
+      this.counts.filtered += 1
+      return
+    }
+    rows.push(...this.#format(record))
+    this.counts.shown += 1
+    if (!this.#hasReachedLimit) return
+    this.#showRows(rows)
+    this.end()
+  }
+
+  /** Whether a record that came live stands in what the files were asked for; each of them once. */
+  #isAtSeam({ line, context }: TailRecord): boolean {
+    if (this.#seam.size === 0) return false
+    const key = seamKey(context.service, line)
+    const left = this.#seam.get(key)
+    if (left === undefined) return false
+    if (left === 1) this.#seam.delete(key)
+    else this.#seam.set(key, left - 1)
+    return true
   }
 
   end(): void {
@@ -187,7 +253,7 @@ export class Tail {
 
   /** Shows what waits for a while, then lets others have their turn. */
   #pump(): void {
-    if (this.#hasEnded || this.#isPaused || this.#isWaiting || this.#isScheduled) return
+    if (this.#hasEnded || this.#isReadingHistory || this.#isPaused || this.#isWaiting || this.#isScheduled) return
     if (!this.#reader.isReady) return this.#waitForReader()
     const endsAtMs = performance.now() + sliceMs
     const rows: StyledText[] = []
@@ -210,14 +276,9 @@ export class Tail {
       }
       const record = new TailRecord(next.line, next.context)
       chars += next.line.length
-      if (this.filter.matches(record)) {
-        rows.push(...this.#format(record))
-        this.counts.shown += 1
-        if (this.counts.shown >= (this.#options.limit ?? Number.POSITIVE_INFINITY)) {
-          this.#showRows(rows)
-          this.end()
-        }
-      } else this.counts.filtered += 1
+      // Shown already, from the files.
+      if (this.#isAtSeam(record)) this.counts.received -= 1
+      else this.#showRecord(record, rows)
     }
     this.#showRows(rows)
     if (this.#queue.isEmpty || this.#hasEnded) return
@@ -276,6 +337,16 @@ export class Tail {
   get #hasEnded(): boolean {
     return this.#ended.signal.aborted
   }
+}
+
+function seamKey(service: string, line: string): string {
+  return `${service}\n${line}`
+}
+
+/** The logger's, in a topic. */
+function nameOf(topic: string): string | undefined {
+  const parts = parseTopic(topic)
+  return parts?.kind === 'log' ? parts.name : undefined
 }
 
 function contextOf(parts: TopicParts, frame: DecodedFrame, topic: string): RecordContext {

@@ -31,6 +31,8 @@ export interface HistoryQuestion {
   readonly limit: number
   readonly before: HistoryCursor | undefined
   readonly nowMs: number
+  /** A live tail goes on where this ends: see readHistory. */
+  readonly isSeamed: boolean
 }
 
 export const historyParameters = [
@@ -70,6 +72,7 @@ export function readHistoryQuestion(query: Query, template: string, nowMs: numbe
     limit: query.integer('limit', bounds) ?? historyRecordsMax,
     before,
     nowMs,
+    isSeamed: query.one('tail') !== undefined,
   }
 }
 

@@ -6,18 +6,20 @@ import { safetyHeaders } from '../http/answer.ts'
 import { ApiError } from '../http/api-error.ts'
 import type { Call, Route } from '../http/route.ts'
 import { historyParameters, readHistoryQuestion } from './history-question.ts'
-import type { HistoryPiece } from './history-worker.ts'
+import type { HistoryAnswer, HistoryPiece } from './history-worker.ts'
 
 export interface HistoryPorts {
   /** Where lines are kept; undefined when no sink keeps them in files. */
   readonly template: string | undefined
   /** Waits, not for long, until the files hold what has been received so far. */
   written(): Promise<void>
+  /** No file is compressed until this is undone: one that comes and goes in between would be overlooked. */
+  holdFiles(): () => void
   /** Waits, not for long, until a tail of this name has its subscriptions here. */
   tailIsHere(name: string): Promise<boolean>
 }
 
-const tailNameCharsMax = 200
+const tailShape = /^[A-Za-z0-9_~-]{1,160}$/
 const workerUrl = new URL('./history-worker.js', import.meta.url)
 
 export function historyRoutes(ports: HistoryPorts): Route[] {
@@ -28,43 +30,68 @@ export function historyRoutes(ports: HistoryPorts): Route[] {
     const question = readHistoryQuestion(call.query, ports.template, Date.now())
     const tail = call.query.one('tail')
     if (readers >= historyReadersMax) throw new ApiError('too_many', `${readers} others read the files; ask again when one is done`)
+    if (tail !== undefined && !tailShape.test(tail)) throw new ApiError('bad_request', 'tail: expected the name of a tail')
     readers += 1
+    const release = tail === undefined ? undefined : ports.holdFiles()
     try {
-      if (tail !== undefined && (tail.length > tailNameCharsMax || !(await ports.tailIsHere(tail))))
-        throw new ApiError('bad_request', 'tail: expected the name of a tail that is connected to this collector')
-      await ports.written()
-      await stream(call, new Worker(workerUrl, { workerData: question, execArgv: [], argv: [], stdin: false }))
+      // A tail that goes on from here subscribes first: see readHistory.
+      if (tail === undefined) await ports.written()
+      const written = async () => {
+        if (tail !== undefined && !(await ports.tailIsHere(tail))) return false
+        await ports.written()
+        return true
+      }
+      await stream(call, written, new Worker(workerUrl, { workerData: question, execArgv: [], argv: [], stdin: false }))
     } finally {
+      release?.()
       readers -= 1
     }
   }
   return [{ method: 'GET', path: '/api/v1/records', isDashboard: true, answer }]
 }
 
-/** Ends with the answer, or with whoever asked: a client that leaves stops the reading. */
-async function stream({ response }: Call, worker: Worker): Promise<void> {
+/**
+ * Ends with the answer, or with whoever asked: a client that leaves stops the reading.
+ *
+ * @param written - Waits until the files hold what is to be in the answer; false when they never will.
+ */
+async function stream({ response }: Call, written: () => Promise<boolean>, worker: Worker): Promise<void> {
+  const say = (answer: HistoryAnswer) => worker.postMessage(answer)
+  const begin = () => {
+    if (!response.headersSent)
+      response.writeHead(200, { ...safetyHeaders, 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' })
+  }
   const ended = new Promise<string | undefined>((resolve) => {
     worker.on('message', (piece: HistoryPiece) => {
-      if ('isLast' in piece) return resolve(piece.error)
-      if (!response.headersSent)
-        response.writeHead(200, { ...safetyHeaders, 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' })
-      const isTaken = response.write(piece.text)
-      const next = () => worker.postMessage('more')
-      if (isTaken) next()
-      else response.once('drain', next)
+      switch (piece.kind) {
+        case 'begun':
+          begin()
+          response.flushHeaders()
+          return
+        case 'written':
+          void written().then((isSo) => (isSo ? say('written') : resolve('the tail did not subscribe')))
+          return
+        case 'text':
+          begin()
+          if (response.write(piece.text)) say('more')
+          else response.once('drain', () => say('more'))
+          return
+        case 'last':
+          resolve(piece.error)
+      }
     })
     worker.once('error', (error) => resolve(error instanceof Error ? error.message : String(error)))
     worker.once('exit', () => resolve('the reading ended'))
     response.once('close', () => resolve('nobody reads it'))
   })
   const error = await ended
-  if (response.destroyed || error !== undefined) {
-    await worker.terminate()
-    // Broken off, what has begun shows as incomplete.
-    if (response.headersSent) response.destroy()
-    else if (!response.destroyed) throw new ApiError('failed', `the files could not be read: ${error}`)
+  if (!response.destroyed && error === undefined) {
+    response.end()
+    await once(response, 'close')
     return
   }
-  response.end()
-  await once(response, 'close')
+  await worker.terminate()
+  // Broken off, what has begun shows as incomplete.
+  if (response.headersSent) response.destroy()
+  else if (!response.destroyed) throw new ApiError('failed', `the files could not be read: ${error}`)
 }

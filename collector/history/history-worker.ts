@@ -3,8 +3,17 @@ import { parentPort, workerData } from 'node:worker_threads'
 import type { HistoryQuestion } from './history-question.ts'
 import { readHistory } from './read-history.ts'
 
-/** A piece of the answer; the last one says so, or why there is none. */
-export type HistoryPiece = { readonly text: string } | { readonly isLast: true; readonly error: string | undefined }
+/** What the thread says. */
+export type HistoryPiece =
+  /** The files are known as they are now. */
+  | { readonly kind: 'begun' }
+  /** To be answered when the files hold what has been received. */
+  | { readonly kind: 'written' }
+  /** Whole lines of the answer. To be answered when there is room for more. */
+  | { readonly kind: 'text'; readonly text: string }
+  | { readonly kind: 'last'; readonly error: string | undefined }
+
+export type HistoryAnswer = 'more' | 'written'
 
 /** Pieces on their way to somebody who reads slowly. */
 const piecesAhead = 8
@@ -12,8 +21,10 @@ const piecesAhead = 8
 let taken = 0
 let given = 0
 let room: (() => void) | undefined
+let written: (() => void) | undefined
 
-parentPort?.on('message', () => {
+parentPort?.on('message', (answer: HistoryAnswer) => {
+  if (answer === 'written') return written?.()
   taken += 1
   room?.()
   room = undefined
@@ -34,14 +45,21 @@ async function waitForRoom(): Promise<void> {
 const reader = {
   give(text: string): void {
     given += 1
-    tell({ text })
+    tell({ kind: 'text', text })
+  },
+  begun: () => tell({ kind: 'begun' }),
+  async written(): Promise<void> {
+    tell({ kind: 'written' })
+    await new Promise<void>((resolve) => {
+      written = resolve
+    })
   },
   pace: (): Promise<void> | undefined => (given - taken > piecesAhead ? waitForRoom() : undefined),
 }
 
 readHistory(workerData as HistoryQuestion, reader)
   .then(
-    () => tell({ isLast: true, error: undefined }),
-    (error: unknown) => tell({ isLast: true, error: error instanceof Error ? error.message : String(error) }),
+    () => tell({ kind: 'last', error: undefined }),
+    (error: unknown) => tell({ kind: 'last', error: error instanceof Error ? error.message : String(error) }),
   )
   .finally(() => parentPort?.close())

@@ -6,12 +6,21 @@
  *   ◄─ … ──┤◄──── 4 h ────┤◄── 16 min ──┤◄ 1 min ┤ now
  *
  * so that the last lines of a busy service cost one look at its newest blocks, and those of a silent one few more.
+ *
+ * A live tail that goes on where the files end asks before it subscribes, and subscribes when it is told to:
+ *
+ *   in the files when it asks  │ written until everything is that came before its subscriptions  │ not looked at
+ *   given in order of time     │ given with `seam: true`, as it was written                      │ the tail has it
+ *
+ * What stands in the first part never comes to the tail, what stands in the last must; what stands in the middle may, and
+ * is left out there.
  */
 import { compileExpression } from '../../wire/expression/expression.ts'
 import { compilePatterns } from '../../wire/pattern.ts'
 import { parseTextSearch } from '../../wire/text-search.ts'
-import type { Match } from '../query/line-query.ts'
-import { type QueryReport, runQuery } from '../query/run-query.ts'
+import { Follow, type FollowStart } from '../query/follow.ts'
+import { type LineConditions, LineQuery, type Match } from '../query/line-query.ts'
+import { runQuery } from '../query/run-query.ts'
 import { cursorText, type HistoryQuestion } from './history-question.ts'
 
 /** The last line of an answer. */
@@ -32,7 +41,18 @@ export interface HistoryReader {
   give(text: string): void
   /** Waited for between blocks of the files. */
   pace(): Promise<void> | undefined
+  /** The files are known as they are now: a tail may subscribe. */
+  begun(): void
+  /** Waits until the files hold what had been received before the tail had its subscriptions. */
+  written(): Promise<void>
 }
+
+interface Times {
+  readonly sinceMs: number | undefined
+  readonly untilMs: number | undefined
+}
+
+type HistoryPart = Pick<HistoryEnd, 'cursor' | 'more'>
 
 const firstStretchMs = 60_000
 const stretchFactor = 16
@@ -44,8 +64,7 @@ const keptCharsMax = 33_554_432
 const unreadableShown = 10
 
 export async function readHistory(question: HistoryQuestion, reader: HistoryReader): Promise<void> {
-  const run = new HistoryRun(question, reader)
-  await (question.last === undefined ? run.forward() : run.backward(question.last))
+  await new HistoryRun(question, reader).run()
 }
 
 class HistoryRun {
@@ -54,13 +73,49 @@ class HistoryRun {
   readonly #unreadable = new Set<string>()
   #tooCostly = 0
   #piece = ''
+  /** For a tail that goes on from here. */
+  #follow: Follow | undefined
+  #start: FollowStart | undefined
 
   constructor(question: HistoryQuestion, reader: HistoryReader) {
     this.#question = question
     this.#reader = reader
   }
 
-  async forward(): Promise<void> {
+  async run(): Promise<void> {
+    const { template, last, isSeamed } = this.#question
+    const follow = isSeamed
+      ? new Follow({
+          template,
+          conditions: this.#conditions({ sinceMs: undefined, untilMs: undefined }),
+          signal: new AbortController().signal,
+        })
+      : undefined
+    try {
+      this.#follow = follow
+      this.#start = await follow?.begin()
+      if (follow !== undefined) this.#reader.begun()
+      const { cursor, more } = await (last === undefined ? this.#forward() : this.#backward(last))
+      if (follow !== undefined) await this.#giveSeam(follow)
+      this.#end(cursor, more)
+    } finally {
+      await follow?.close()
+    }
+  }
+
+  async #giveSeam(follow: Follow): Promise<void> {
+    await this.#reader.written()
+    const isFound = this.#search()
+    await follow.once(
+      (match) => {
+        if (isFound(match)) this.#give(match, true)
+        return true
+      },
+      () => this.#reader.pace(),
+    )
+  }
+
+  async #forward(): Promise<HistoryPart> {
     const { sinceMs, untilMs, limit } = this.#question
     let given = 0
     const abort = new AbortController()
@@ -72,10 +127,10 @@ class HistoryRun {
       given += 1
       this.#give(match)
     })
-    this.#end(null, given >= limit)
+    return { cursor: null, more: given >= limit }
   }
 
-  async backward(last: number): Promise<void> {
+  async #backward(last: number): Promise<HistoryPart> {
     const { sinceMs = Number.NEGATIVE_INFINITY, before, nowMs } = this.#question
     let untilMs = Math.min(
       this.#question.untilMs ?? Number.POSITIVE_INFINITY,
@@ -104,7 +159,8 @@ class HistoryRun {
     }
     const isMore = found.length >= last || chars >= keptCharsMax
     const oldestMs = found[0]?.timeMs
-    this.#end(isMore && oldestMs !== undefined ? cursorText({ timeMs: oldestMs, skip: this.#givenAt(found, oldestMs) }) : null, isMore)
+    const cursor = isMore && oldestMs !== undefined ? cursorText({ timeMs: oldestMs, skip: this.#givenAt(found, oldestMs) }) : null
+    return { cursor, more: isMore }
   }
 
   /** How many records of the oldest time have been given, those of earlier pages included. */
@@ -114,43 +170,63 @@ class HistoryRun {
     return earlier + found.filter((match) => match.timeMs === timeMs).length
   }
 
-  async #query(
-    { sinceMs, untilMs }: { readonly sinceMs: number | undefined; readonly untilMs: number | undefined },
-    signal: AbortSignal | undefined,
-    use: (match: Match) => void,
-  ): Promise<void> {
-    const { template, topics, rankMin, services, where, grep } = this.#question
-    const searches = grep.map((text) => parseTextSearch(text, 'grep'))
-    const everything = topics.length === 1 && topics[0] === 'log.>'
-    const report: QueryReport = await runQuery(
+  async #query(times: Times, signal: AbortSignal | undefined, use: (match: Match) => void): Promise<void> {
+    const isFound = this.#search()
+    const report = await runQuery(
       {
-        template,
+        template: this.#question.template,
         isOrdered: true,
-        conditions: {
-          sinceMs,
-          untilMs,
-          rankMin,
-          services: services.length === 0 ? undefined : new Set(services),
-          // Every line of a file is of some log topic.
-          patterns: everything ? undefined : compilePatterns(topics),
-          texts: [],
-          where: where === undefined ? undefined : compileExpression(where, 'where'),
-        },
+        conditions: this.#conditions(times),
+        ends: this.#start?.ends,
+        compressed: this.#start?.compressed,
         ...(signal === undefined ? {} : { signal }),
       },
       {
         use: (match) => {
-          if (searches.length === 0 || searches.some((search) => search.isIn(match.line))) use(match)
+          if (isFound(match)) use(match)
         },
         pace: () => this.#reader.pace(),
       },
     )
+    await this.#follow?.before(new LineQuery(this.#conditions(times)), report.plain, (match) => {
+      if (isFound(match)) use(match)
+    })
     for (const what of report.unreadable) this.#unreadable.add(what)
     this.#tooCostly += report.tooCostly
   }
 
-  #give({ topic, service, level, timeMs, host, line }: Match): void {
-    const told = { topic, service, level, time: timeMs ?? 0, host: host ?? null, origin: null, seq: null, line }
+  #conditions({ sinceMs, untilMs }: Times): LineConditions {
+    const { topics, rankMin, services, where } = this.#question
+    const isEverything = topics.length === 1 && topics[0] === 'log.>'
+    return {
+      sinceMs,
+      untilMs,
+      rankMin,
+      services: services.length === 0 ? undefined : new Set(services),
+      // Every line of a file is of some log topic.
+      patterns: isEverything ? undefined : compilePatterns(topics),
+      texts: [],
+      where: where === undefined ? undefined : compileExpression(where, 'where'),
+    }
+  }
+
+  #search(): (match: Match) => boolean {
+    const searches = this.#question.grep.map((text) => parseTextSearch(text, 'grep'))
+    return ({ line }) => searches.length === 0 || searches.some((search) => search.isIn(line))
+  }
+
+  #give({ topic, service, level, timeMs, host, line }: Match, isSeam = false): void {
+    const told = {
+      topic,
+      service,
+      level,
+      time: timeMs ?? 0,
+      host: host ?? null,
+      origin: null,
+      seq: null,
+      line,
+      ...(isSeam && { seam: true }),
+    }
     this.#piece += `${JSON.stringify(told)}\n`
     if (this.#piece.length < pieceChars) return
     this.#reader.give(this.#piece)

@@ -31,7 +31,7 @@ export class FileCursor {
   readonly #query: LineQuery
   readonly #options: CursorOptions
   #file: LogFile | undefined
-  readonly #inode: string
+  readonly inode: string
   /** Undefined when the whole file is read. */
   #wanted: readonly IndexBlock[] | undefined
   #blocks: AsyncGenerator<number> | undefined
@@ -57,7 +57,7 @@ export class FileCursor {
     this.#query = query
     this.#options = options
     this.#file = file
-    this.#inode = file.inode
+    this.inode = file.inode
     if (index !== undefined) {
       const wanted = index.blocks.filter((block) => query.mayHold(block, entry))
       this.#wanted = index.isSeekable || wanted.length === 0 ? wanted : undefined
@@ -114,7 +114,7 @@ export class FileCursor {
   async #reopen(): Promise<LogFile> {
     try {
       const file = await openFile(this.entry, this.#options)
-      if (file.inode === this.#inode) return file
+      if (file.inode === this.inode) return file
       await file.close()
       throw new Error('renamed while it was searched; search again')
     } catch (error) {

@@ -27,6 +27,8 @@ export interface QueryOptions {
   readonly limit?: number | undefined
   /** Where to stop in files that are still written to; see {@link CursorOptions.ends}. */
   readonly ends?: ReadonlyMap<string, number> | undefined
+  /** Compressed files to be read; all of them without. */
+  readonly compressed?: ReadonlySet<string> | undefined
   readonly signal?: AbortSignal
 }
 
@@ -45,6 +47,8 @@ export interface QueryReport extends ScanCounts {
   /** What could not be read, and why. */
   readonly unreadable: readonly string[]
   readonly isOrderExact: boolean
+  /** Inodes of plain files that were opened, or had nothing that is wanted. */
+  readonly plain: ReadonlySet<string>
   /** Records of which the condition would have taken too long. */
   readonly tooCostly: number
 }
@@ -65,6 +69,7 @@ class QueryRun {
   readonly #user: QueryUser
   readonly #query: LineQuery
   readonly #unreadable: string[] = []
+  readonly #plain = new Set<string>()
   #bytesDone = 0
   #bytesTotal = 0
   #longLines = 0
@@ -81,7 +86,7 @@ class QueryRun {
   async run(): Promise<QueryReport> {
     const listing = await listLogFiles(this.#options.template)
     this.#unreadable.push(...listing.unreadable)
-    const cursors = await this.#open(listing.files.filter((entry) => this.#query.mayHoldFile(entry)))
+    const cursors = await this.#open(listing.files.filter((entry) => this.#query.mayHoldFile(entry) && this.#isMeant(entry)))
     try {
       if (this.#options.isOrdered) await this.#merge(cursors)
       else await this.#each(cursors)
@@ -99,8 +104,14 @@ class QueryRun {
       longLines: this.#longLines + this.#query.counts.longLines,
       unreadable: this.#unreadable,
       isOrderExact: this.#isOrderExact,
+      plain: this.#plain,
       tooCostly: this.#options.conditions.where?.tooCostly ?? 0,
     }
+  }
+
+  #isMeant({ path, encoding }: LogFileEntry): boolean {
+    const { compressed } = this.#options
+    return encoding === 'plain' || compressed === undefined || compressed.has(path)
   }
 
   async #open(entries: readonly LogFileEntry[]): Promise<FileCursor[]> {
@@ -114,6 +125,7 @@ class QueryRun {
       if (entry.encoding !== 'plain' && paths.has(entry.path.replace(/\.(?:gz|zst)$/, ''))) continue
       const cursor = await this.#tried(entry.path, () => FileCursor.open(entry, this.#query, options))
       if (cursor === undefined) continue
+      if (entry.encoding === 'plain') this.#plain.add(cursor.inode)
       if (cursor.isDone || i >= openFilesMax) await cursor.pause()
       if (cursor.isDone) continue
       cursors.push(cursor)

@@ -13,6 +13,9 @@ export class Compressor {
   #answer: ((error: string | undefined) => void) | undefined
   #idleTimer: NodeJS.Timeout | undefined
   #last: Promise<void> = Promise.resolve()
+  /** Those who want the files to stay as they are for a moment, and those who wait for them. */
+  #holders = 0
+  #released: (() => void)[] = []
   #isClosed = false
 
   constructor(url: URL = workerUrl) {
@@ -21,9 +24,22 @@ export class Compressor {
 
   /** Resolves when `target` is complete and on the disk; rejects when it is not, or after `close()`. */
   compress(job: CompressJob): Promise<void> {
-    const done = this.#last.then(() => this.#run(job))
+    const done = this.#last.then(() => this.#unheld()).then(() => this.#run(job))
     this.#last = done.catch(() => undefined)
     return done
+  }
+
+  /** Begins with no other file until it is released; what is being compressed goes on. To be released soon, and once. */
+  hold(): () => void {
+    this.#holders += 1
+    return () => {
+      this.#holders -= 1
+      if (this.#holders === 0) for (const go of this.#released.splice(0)) go()
+    }
+  }
+
+  async #unheld(): Promise<void> {
+    while (this.#holders > 0 && !this.#isClosed) await new Promise<void>((resolve) => this.#released.push(resolve))
   }
 
   async #run(job: CompressJob): Promise<void> {
@@ -63,6 +79,7 @@ export class Compressor {
   /** Gives up what is being compressed. */
   async close(): Promise<void> {
     this.#isClosed = true
+    for (const go of this.#released.splice(0)) go()
     clearTimeout(this.#idleTimer)
     await this.#worker?.terminate()
   }

@@ -136,8 +136,8 @@ export interface SeriesAnswer {
 
 export interface HeatMapAnswer {
   readonly times: readonly number[]
-  /** Upper bounds of the rows, ascending. */
+  /** Edges of the rows, ascending: one more than there are rows. */
   readonly bounds: readonly number[]
-  /** For each time, values in each row. */
+  /** For each time, values in each row; none where nothing was. */
   readonly counts: readonly (readonly number[])[]
 }

@@ -40,10 +40,12 @@ function draw(context: CanvasRenderingContext2D, { times, bounds, counts }: Heat
   context.clearRect(0, 0, size.width, size.height)
   context.font = '22px system-ui, sans-serif'
   context.fillStyle = dark ? '#a3b0bc' : '#4d5b68'
-  if (times.length === 0 || bounds.length === 0) return
-  const cell = { width: (size.width - margin.left) / times.length, height: (size.height - margin.bottom) / bounds.length }
+  // Edges of the rows, one more than there are.
+  const rows = bounds.length - 1
+  if (times.length === 0 || rows < 1) return
+  const cell = { width: (size.width - margin.left) / times.length, height: (size.height - margin.bottom) / rows }
   for (let i = 0; i < rowsLabelled; i += 1) {
-    const row = Math.floor((i * (bounds.length - 1)) / (rowsLabelled - 1))
+    const row = Math.floor((i * rows) / (rowsLabelled - 1))
     context.fillText(value(bounds[row] ?? 0), 0, size.height - margin.bottom - row * cell.height)
   }
   for (const share of [0, 0.5, 1]) {
