@@ -304,7 +304,7 @@ export class Collector {
         const { spool, runners } = this.#openBooks
         const runner = runners.find((each) => each.sink.name === name)
         const { end } = spool
-        await waitUntil(() => runner === undefined || runner.lowest >= end || !runner.hasWork)
+        return await waitUntil(() => runner === undefined || runner.lowest >= end || !runner.hasWork)
       },
       holdFiles: () => this.#compressor.hold(),
       tailIsHere: (tail) => waitUntil(() => this.#tailSubscriptions.has(`${tailNamePrefix}${tail}.`)),

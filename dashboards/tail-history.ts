@@ -33,6 +33,7 @@ interface HistoryEnd {
   readonly end: true
   readonly more: boolean
   readonly unreadable: readonly string[]
+  readonly behind: boolean
 }
 
 const silenceMaxMs = 30_000
@@ -73,6 +74,11 @@ async function* recordsOf(response: IncomingMessage, http: string, signal: Abort
     response.destroy()
   }
   if (end === undefined && !signal.aborted) throw unavailable(http, 'its answer broke off')
+  if (end?.behind)
+    throw unavailable(
+      http,
+      'its files are behind what it has received; `spillway status` says how far. Ask again, or without --since and --last',
+    )
   const [unreadable] = end?.unreadable ?? []
   if (unreadable !== undefined) throw unavailable(http, `some of its files could not be read: ${unreadable}`)
 }

@@ -494,8 +494,8 @@ export const historyRecordsMax = 1_000_000
 export const historyRecordsDefault = 500
 /** Who may read the files at one time; each has a thread of its own. */
 export const historyReadersMax = 4
-/** How long an answer waits for the files to hold what has been received, and for a tail's subscriptions. */
-export const historyWaitMs = 3_000
+/** How long an answer waits for the files to hold what has been received, and for a tail's subscriptions: a busy machine's worst. */
+export const historyWaitMs = 10_000
 
 /** A browser that was let in stays so for a week. */
 export const sessionMs = 604_800_000

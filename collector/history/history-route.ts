@@ -11,8 +11,8 @@ import type { HistoryAnswer, HistoryPiece } from './history-worker.ts'
 export interface HistoryPorts {
   /** Where lines are kept; undefined when no sink keeps them in files. */
   readonly template: string | undefined
-  /** Waits, not for long, until the files hold what has been received so far. */
-  written(): Promise<void>
+  /** Waits, not for long, until the files hold what has been received so far; false when they still do not. */
+  written(): Promise<boolean>
   /** No file is compressed until this is undone: one that comes and goes in between would be overlooked. */
   holdFiles(): () => void
   /** Waits, not for long, until a tail of this name has its subscriptions here. */
@@ -34,12 +34,10 @@ export function historyRoutes(ports: HistoryPorts): Route[] {
     readers += 1
     const release = tail === undefined ? undefined : ports.holdFiles()
     try {
-      // A tail that goes on from here subscribes first: see readHistory.
-      if (tail === undefined) await ports.written()
-      const written = async () => {
-        if (tail !== undefined && !(await ports.tailIsHere(tail))) return false
-        await ports.written()
-        return true
+      // What a tail goes on from is written when it has subscribed: see readHistory.
+      const written = async (): Promise<HistoryAnswer | undefined> => {
+        if (tail !== undefined && !(await ports.tailIsHere(tail))) return undefined
+        return (await ports.written()) ? 'written' : 'behind'
       }
       await stream(call, written, new Worker(workerUrl, { workerData: question, execArgv: [], argv: [], stdin: false }))
     } finally {
@@ -53,9 +51,9 @@ export function historyRoutes(ports: HistoryPorts): Route[] {
 /**
  * Ends with the answer, or with whoever asked: a client that leaves stops the reading.
  *
- * @param written - Waits until the files hold what is to be in the answer; false when they never will.
+ * @param written - Waits until the files hold what is to be in the answer; undefined when nobody waits for it any more.
  */
-async function stream({ response }: Call, written: () => Promise<boolean>, worker: Worker): Promise<void> {
+async function stream({ response }: Call, written: () => Promise<HistoryAnswer | undefined>, worker: Worker): Promise<void> {
   const say = (answer: HistoryAnswer) => worker.postMessage(answer)
   const begin = () => {
     if (!response.headersSent)
@@ -69,7 +67,7 @@ async function stream({ response }: Call, written: () => Promise<boolean>, worke
           response.flushHeaders()
           return
         case 'written':
-          void written().then((isSo) => (isSo ? say('written') : resolve('the tail did not subscribe')))
+          void written().then((answer) => (answer === undefined ? resolve('the tail did not subscribe') : say(answer)))
           return
         case 'text':
           begin()

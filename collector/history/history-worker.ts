@@ -13,7 +13,8 @@ export type HistoryPiece =
   | { readonly kind: 'text'; readonly text: string }
   | { readonly kind: 'last'; readonly error: string | undefined }
 
-export type HistoryAnswer = 'more' | 'written'
+/** `behind`: they still do not. */
+export type HistoryAnswer = 'more' | 'written' | 'behind'
 
 /** Pieces on their way to somebody who reads slowly. */
 const piecesAhead = 8
@@ -21,10 +22,10 @@ const piecesAhead = 8
 let taken = 0
 let given = 0
 let room: (() => void) | undefined
-let written: (() => void) | undefined
+let written: ((isSo: boolean) => void) | undefined
 
 parentPort?.on('message', (answer: HistoryAnswer) => {
-  if (answer === 'written') return written?.()
+  if (answer !== 'more') return written?.(answer === 'written')
   taken += 1
   room?.()
   room = undefined
@@ -48,9 +49,9 @@ const reader = {
     tell({ kind: 'text', text })
   },
   begun: () => tell({ kind: 'begun' }),
-  async written(): Promise<void> {
+  async written(): Promise<boolean> {
     tell({ kind: 'written' })
-    await new Promise<void>((resolve) => {
+    return await new Promise<boolean>((resolve) => {
       written = resolve
     })
   },

@@ -34,6 +34,8 @@ export interface HistoryEnd {
   readonly unreadable: readonly string[]
   /** Records whose condition would have taken too long; they are not among the answer. */
   readonly tooCostly: number
+  /** The sink has yet to write records that have been received: they are missing here. */
+  readonly behind: boolean
 }
 
 export interface HistoryReader {
@@ -43,8 +45,8 @@ export interface HistoryReader {
   pace(): Promise<void> | undefined
   /** The files are known as they are now: a tail may subscribe. */
   begun(): void
-  /** Waits until the files hold what had been received before the tail had its subscriptions. */
-  written(): Promise<void>
+  /** Waits until the files hold what had been received, before the tail had its subscriptions if there is one. False when they still do not. */
+  written(): Promise<boolean>
 }
 
 interface Times {
@@ -72,6 +74,7 @@ class HistoryRun {
   readonly #reader: HistoryReader
   readonly #unreadable = new Set<string>()
   #tooCostly = 0
+  #isBehind = false
   #piece = ''
   /** For a tail that goes on from here. */
   #follow: Follow | undefined
@@ -95,6 +98,7 @@ class HistoryRun {
       this.#follow = follow
       this.#start = await follow?.begin()
       if (follow !== undefined) this.#reader.begun()
+      else this.#isBehind = !(await this.#reader.written())
       const { cursor, more } = await (last === undefined ? this.#forward() : this.#backward(last))
       if (follow !== undefined) await this.#giveSeam(follow)
       this.#end(cursor, more)
@@ -104,7 +108,7 @@ class HistoryRun {
   }
 
   async #giveSeam(follow: Follow): Promise<void> {
-    await this.#reader.written()
+    this.#isBehind = !(await this.#reader.written())
     const isFound = this.#search()
     await follow.once(
       (match) => {
@@ -235,7 +239,7 @@ class HistoryRun {
 
   #end(cursor: string | null, more: boolean): void {
     const unreadable = [...this.#unreadable].slice(0, unreadableShown)
-    const end: HistoryEnd = { end: true, cursor, more, unreadable, tooCostly: this.#tooCostly }
+    const end: HistoryEnd = { end: true, cursor, more, unreadable, tooCostly: this.#tooCostly, behind: this.#isBehind }
     this.#reader.give(`${this.#piece}${JSON.stringify(end)}\n`)
     this.#piece = ''
   }

@@ -44,7 +44,10 @@ test.each([1, 2, 3])('tails that begin while an application logs as fast as it c
   const count = await stopSteady(app)
   await until(() => tails.every((tail) => tail.stdout.includes(`"n":${count - 1},`) || tail.stdout.includes(`"n":${count - 1}}`)), {
     what: 'the last line is shown by all',
-    timeoutMs: 30_000,
+    timeoutMs: 15_000,
+  }).catch((error: unknown) => {
+    const told = tails.map(({ stdout, stderr }) => ({ lines: numbersIn(stdout).length, last: numbersIn(stdout).at(-1), stderr }))
+    throw new Error(`${count} lines were logged; ${JSON.stringify(told)}`, { cause: error })
   })
   for (const tail of tails) {
     tail.kill('SIGTERM')
