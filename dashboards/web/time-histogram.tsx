@@ -59,8 +59,7 @@ export function TimeHistogram({ rows, brush, choose }: HistogramProps): JSX.Elem
       preserveAspectRatio="none"
       role="group"
       aria-label={`Records over time, ${label}; ${chosen}. Arrow keys choose a stretch of time.`}
-      // biome-ignore lint/a11y/noNoninteractiveTabindex: the brush is used with keys
-      tabIndex={0}
+      tabindex={0}
       onKeyDown={pressed}
       onPointerDown={(event) => {
         start.current = shareAt(event)
