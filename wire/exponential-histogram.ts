@@ -190,25 +190,28 @@ export class ExponentialHistogram {
    * Takes one value. Allocates only when more buckets are needed than ever before.
    *
    * @param value - A finite number; anything else is the caller's to refuse.
+   * @param weight - How many times: a whole number from 1.
    */
-  record(value: number): void {
-    this.count += 1
+  record(value: number, weight = 1): void {
+    this.count += weight
     if (value < this.min) this.min = value
     if (value > this.max) this.max = value
-    this.#addSum(value)
-    if (value > 0) this.#countIn(this.#positive, value)
-    else if (value < 0) this.#countIn(this.#negative, -value)
-    else this.zeroCount += 1
+    // One product is rounded; beyond the largest double the sum is the largest double too.
+    const product = value * weight
+    this.#addSum(product - product === 0 ? product : finiteSum(product, 0))
+    if (value > 0) this.#countIn(this.#positive, value, weight)
+    else if (value < 0) this.#countIn(this.#negative, -value, weight)
+    else this.zeroCount += weight
   }
 
-  #countIn(buckets: Buckets, magnitude: number): void {
+  #countIn(buckets: Buckets, magnitude: number, weight: number): void {
     let index = bucketIndex(magnitude) >> this.#shift
     if (index < buckets.low || index > buckets.high) {
       this.#makeRoom(buckets, index, index)
       index = bucketIndex(magnitude) >> this.#shift
     }
     const at = index & buckets.mask
-    buckets.counts[at] = (buckets.counts[at] as number) + 1
+    buckets.counts[at] = (buckets.counts[at] as number) + weight
   }
 
   #addSum(value: number): void {

@@ -365,6 +365,9 @@ export const regularExpressionSizeMax = 1_000
 /** Buckets of one sign in an exponential histogram. With 160, values over three decimal orders of magnitude are known to 2.2 %. */
 export const histogramBucketsMax = 160
 
+/** How many values one may stand for: a count then stays a whole number for 2^33 of them, which no interval has. */
+export const recordWeightMax = 1_000_000
+
 /** Resolution of exponential histograms: Prometheus's native ones have these ends, and -4 covers every double with 132 buckets. */
 export const histogramScale: { readonly min: number; readonly max: number } = { min: -4, max: 8 }
 

@@ -5,13 +5,13 @@
  * Values that cannot be meant (NaN, infinite, no number, a counter's below zero) are left out and counted.
  */
 import { ExponentialHistogram, finiteSum, type HistogramValue } from '../../wire/exponential-histogram.ts'
-import { histogramBucketsMax } from '../../wire/limits.ts'
+import { histogramBucketsMax, recordWeightMax } from '../../wire/limits.ts'
 import type { BucketsPoint, PointsWriter } from '../../wire/points.ts'
 
 /** What a series needs from its instrument. */
 export interface SeriesOwner {
-  /** Counts a value that was left out. */
-  refuse(value: unknown): void
+  /** Counts a value that was left out, for what it is or for the weight it came with. */
+  refuse(value: unknown, what?: 'value' | 'weight'): void
 }
 
 /** What the collection of an interval needs from a series. */
@@ -132,10 +132,11 @@ export class HistogramSeries extends OwnedSeries implements Series {
     return this.#histogram.count > 0
   }
 
-  /** Takes one value; never throws, never waits. `value` is finite. */
-  record(value: number): void {
+  /** Takes one value `weight` times; never throws, never waits. `value` is finite, `weight` whole and from 1 to a million. */
+  record(value: number, weight = 1): void {
     if (typeof value !== 'number' || !(value - value === 0)) return this.owner.refuse(value)
-    this.#histogram.record(value)
+    if (weight !== 1 && !(Number.isInteger(weight) && weight >= 1 && weight <= recordWeightMax)) return this.owner.refuse(weight, 'weight')
+    this.#histogram.record(value, weight)
   }
 
   /** Takes values that somebody else has put into buckets. */

@@ -229,6 +229,26 @@ describe('sums', () => {
   })
 })
 
+test('a value with a weight counts as that many of it', () => {
+  fc.assert(
+    fc.property(fc.array(fc.tuple(measured, fc.integer({ min: 1, max: 20 })), { minLength: 1, maxLength: 50 }), (values) => {
+      const weighted = new ExponentialHistogram()
+      for (const [value, weight] of values) weighted.record(value, weight)
+      const { sum, ...rest } = weighted.value()
+      const { sum: allSum, ...all } = histogramOf(values.flatMap(([value, weight]) => Array<number>(weight).fill(value))).value()
+      expect(rest).toEqual(all)
+      expect(weighted.count).toBe(values.reduce((count, [, weight]) => count + weight, 0))
+      // Each product is rounded once.
+      const magnitude = values.reduce((total, [value, weight]) => total + Math.abs(value / 1_024) * weight, 0)
+      expect(Math.abs(sum / 1_024 - allSum / 1_024)).toBeLessThanOrEqual(magnitude * 2 ** -52 + Number.MIN_VALUE)
+    }),
+  )
+  const beyond = new ExponentialHistogram()
+  beyond.record(-Number.MAX_VALUE, 2)
+  beyond.record(3, 1)
+  expect(beyond.value()).toMatchObject({ sum: -Number.MAX_VALUE, max: 3 })
+})
+
 test('a cleared histogram is as a new one', () => {
   fc.assert(
     fc.property(fc.array(measured, { maxLength: 50 }), fc.array(measured, { minLength: 1, maxLength: 50 }), (before, after) => {

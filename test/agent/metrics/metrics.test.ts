@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { ExponentialHistogram } from '../../../wire/exponential-histogram.ts'
-import { batchBytesMax, idleIntervalsMax, instrumentsMax } from '../../../wire/limits.ts'
+import { batchBytesMax, idleIntervalsMax, instrumentsMax, recordWeightMax } from '../../../wire/limits.ts'
 import { SpillwayError } from '../../../wire/spillway-error.ts'
 import { nearestSum } from '../../wire/exact-sum.ts'
 import { ClockedMetrics } from './clocked-metrics.ts'
@@ -284,6 +284,26 @@ describe('what cannot be meant', () => {
     expect(clocked.process.words).toHaveLength(4)
     expect(clocked.process.words[0]).toContain('Counter "x.counter": the value NaN cannot be kept')
     expect(clocked.sent.flatMap(({ body }) => body.instruments.map(({ name }) => name))).toEqual(['x.updown'])
+  })
+
+  test('is a weight that is no count of values', async () => {
+    const clocked = new ClockedMetrics()
+    const histogram = clocked.metrics.createHistogram('h')
+    const bound = histogram.with({ route: '/pay' })
+    const bad: readonly unknown[] = [0, -1, 0.5, Number.NaN, Number.POSITIVE_INFINITY, recordWeightMax + 1, '2', null, 2n, {}]
+    for (const weight of bad as readonly number[]) {
+      histogram.record(1, { route: '/pay' }, weight)
+      bound.record(1, weight)
+    }
+    histogram.record(1, { route: '/pay' }, recordWeightMax)
+    bound.record(2, 10)
+    bound.record(0)
+    await clocked.runFor(everyMs)
+    expect(clocked.metrics.stats().refused).toBe(2 * bad.length)
+    expect(clocked.process.words).toEqual([expect.stringContaining('Histogram "h": the weight 0 cannot be kept')])
+    const [point] = clocked.points('h', 'histogram')
+    expect(point).toMatchObject({ sum: recordWeightMax + 20, min: 0, max: 2, zeroCount: 1 })
+    expect(point?.positive.counts.filter((count) => count > 0)).toEqual([recordWeightMax, 10])
   })
 
   test('among attributes is left out or cut', async () => {
