@@ -314,9 +314,11 @@ export class Agent implements Origin, LinkOwner, BatchOwner, StreamEvents, LineT
    */
   async flush(deadlineMs: number = closeDeadlineMs): Promise<FlushResult> {
     if (this.isDisabled) return { left: 0 }
+    const untilMs = this.#runtime.nowMs() + deadlineMs
+    const preparation = this.metrics.prepare(() => undefined)
+    while (preparation?.isDone === false && this.#runtime.nowMs() < untilMs) await this.#lookAgain()
     this.metrics.collectNow({ isLast: false })
     this.closeBatches()
-    const untilMs = this.#runtime.nowMs() + deadlineMs
     for (const link of this.links) link.hurry()
     while (this.leftRecords() > 0 && this.#runtime.nowMs() < untilMs) await this.#lookAgain()
     return { left: this.leftRecords() }

@@ -409,6 +409,9 @@ export const idleIntervalsMax = 30
 /** Metrics are encoded for this long at a time, then the application's own work goes on. */
 export const encodeSliceMs = 1
 
+/** Those who feed metrics may take so long at the end of an interval, and half of it: what they find later goes with the next. */
+export const prepareMaxMs = 1_000
+
 /** Warnings about metrics on stderr, of one agent. */
 export const metricWarningsMax = 20
 

@@ -13,6 +13,7 @@ export type SpillwayErrorCode =
   | 'SPW_STATUS_UNAVAILABLE'
   | 'SPW_METRIC_INVALID'
   | 'SPW_METRIC_CONFLICT'
+  | 'SPW_CLOSED'
 
 const errorCodes: Readonly<Record<SpillwayErrorCode, { readonly retryable: boolean }>> = {
   SPW_OPTION_INVALID: { retryable: false },
@@ -28,6 +29,7 @@ const errorCodes: Readonly<Record<SpillwayErrorCode, { readonly retryable: boole
   SPW_STATUS_UNAVAILABLE: { retryable: true },
   SPW_METRIC_INVALID: { retryable: false },
   SPW_METRIC_CONFLICT: { retryable: false },
+  SPW_CLOSED: { retryable: false },
 }
 
 /** The one error class. Match on `code`. */

@@ -26,6 +26,12 @@ export interface InstrumentOptions {
   readonly description?: string | undefined
 }
 
+/** The same from those who feed metrics that other libraries have named. */
+export interface FedInstrumentOptions extends InstrumentOptions {
+  /** Group of the topic, for a name whose part before the first `.` is none. */
+  readonly group?: string | undefined
+}
+
 export interface InstrumentDefinition {
   readonly kind: InstrumentKind
   readonly name: string

@@ -303,4 +303,9 @@ export class BucketsInstrument extends Instrument<BucketsSeries> {
   observe(totals: Omit<BucketsPoint, 'attributes'>, attributes?: MetricAttributes): void {
     this.table.find(attributes).observe(totals)
   }
+
+  /** Adds what was counted since the last time; see {@link BucketsSeries.merge}. */
+  merge(increase: Omit<BucketsPoint, 'attributes'>, attributes?: MetricAttributes): void {
+    this.table.find(attributes).merge(increase)
+  }
 }

@@ -10,7 +10,7 @@
  * through `HistogramInstrument.merge`, histograms with bounds of their own through {@link Metrics.createBucketsHistogram};
  * {@link Metrics.beforeCollect} tells them when.
  */
-import { encodeSliceMs, idleIntervalsMax, instrumentsMax, metricWarningsMax } from '../../wire/limits.ts'
+import { encodeSliceMs, idleIntervalsMax, instrumentsMax, metricWarningsMax, prepareMaxMs } from '../../wire/limits.ts'
 import { PointsWriter, type PointType } from '../../wire/points.ts'
 import { formatCount } from '../../wire/quantity.ts'
 import { SpillwayError } from '../../wire/spillway-error.ts'
@@ -18,11 +18,11 @@ import type { AgentRuntime, Pending } from '../runtime.ts'
 import {
   checkSameInstrument,
   defineInstrument,
+  type FedInstrumentOptions,
   type InstrumentDefinition,
   type InstrumentKind,
-  type InstrumentOptions,
 } from './instrument-definition.ts'
-import type { InstrumentMaker } from './instrument-maker.ts'
+import type { Feeder, InstrumentMaker } from './instrument-maker.ts'
 import {
   BucketsInstrument,
   CounterInstrument,
@@ -78,7 +78,9 @@ export class Metrics implements InstrumentMaker, InstrumentEvents {
   #options: MetricsOptions
   readonly #instruments = new Map<string, Instrument>()
   readonly #groups = new Map<string, Group>()
-  readonly #beforeCollect = new Set<() => void>()
+  readonly #feeders = new Set<Feeder>()
+  /** The end of an interval that waits for those who feed. */
+  #preparing: Preparation | undefined
   #tick: Pending | undefined
   #tickedAtMs = Number.NEGATIVE_INFINITY
   #ticks = 0
@@ -109,40 +111,40 @@ export class Metrics implements InstrumentMaker, InstrumentEvents {
     if (this.#tick !== undefined) this.#tickLater()
   }
 
-  createCounter(name: string, options?: InstrumentOptions): CounterInstrument {
+  createCounter(name: string, options?: FedInstrumentOptions): CounterInstrument {
     return this.#create(CounterInstrument, 'Counter', name, options)
   }
 
-  createUpDownCounter(name: string, options?: InstrumentOptions): UpDownCounterInstrument {
+  createUpDownCounter(name: string, options?: FedInstrumentOptions): UpDownCounterInstrument {
     return this.#create(UpDownCounterInstrument, 'UpDownCounter', name, options)
   }
 
-  createGauge(name: string, options?: InstrumentOptions): GaugeInstrument {
+  createGauge(name: string, options?: FedInstrumentOptions): GaugeInstrument {
     return this.#create(GaugeInstrument, 'Gauge', name, options)
   }
 
-  createHistogram(name: string, options?: InstrumentOptions): HistogramInstrument {
+  createHistogram(name: string, options?: FedInstrumentOptions): HistogramInstrument {
     return this.#create(HistogramInstrument, 'Histogram', name, options)
   }
 
-  createObservableCounter(name: string, options?: InstrumentOptions): ObservableCounterInstrument {
+  createObservableCounter(name: string, options?: FedInstrumentOptions): ObservableCounterInstrument {
     return this.#create(ObservableCounterInstrument, 'ObservableCounter', name, options)
   }
 
-  createObservableUpDownCounter(name: string, options?: InstrumentOptions): ObservableUpDownCounterInstrument {
+  createObservableUpDownCounter(name: string, options?: FedInstrumentOptions): ObservableUpDownCounterInstrument {
     return this.#create(ObservableUpDownCounterInstrument, 'ObservableUpDownCounter', name, options)
   }
 
-  createObservableGauge(name: string, options?: InstrumentOptions): ObservableGaugeInstrument {
+  createObservableGauge(name: string, options?: FedInstrumentOptions): ObservableGaugeInstrument {
     return this.#create(ObservableGaugeInstrument, 'ObservableGauge', name, options)
   }
 
   /** A histogram that somebody else keeps, with bounds of its own. */
-  createBucketsHistogram(name: string, options?: InstrumentOptions): BucketsInstrument {
+  createBucketsHistogram(name: string, options?: FedInstrumentOptions): BucketsInstrument {
     return this.#create(BucketsInstrument, 'BucketsHistogram', name, options)
   }
 
-  #create<I extends Instrument>(Made: Constructor<I>, kind: InstrumentKind, name: string, options?: InstrumentOptions): I {
+  #create<I extends Instrument>(Made: Constructor<I>, kind: InstrumentKind, name: string, options?: FedInstrumentOptions): I {
     const definition = defineInstrument(kind, name, options)
     // Names differ by more than case: OpenTelemetry's rule.
     const key = name.toLowerCase()
@@ -159,7 +161,7 @@ export class Metrics implements InstrumentMaker, InstrumentEvents {
     const seriesMax = this.#owner.isDisabled ? 0 : this.#options.seriesMax
     const instrument = new Made(definition, this, { seriesMax, nowMs: () => this.#runtime.nowMs() })
     this.#instruments.set(key, instrument)
-    this.#groupOf(name).instruments.push(instrument)
+    this.#groupOf(options?.group ?? name).instruments.push(instrument)
     if (this.#isMeasuring) this.#own.add(instrument)
     this.#start()
     return instrument
@@ -179,11 +181,11 @@ export class Metrics implements InstrumentMaker, InstrumentEvents {
     return { wallMs: this.#runtime.wallClockMs(), nowMs: this.#runtime.nowMs() }
   }
 
-  /** Has `callback` called before the points of an interval are read. What it throws is its own fault and is ignored. */
-  beforeCollect(callback: () => void): Pending {
-    this.#beforeCollect.add(callback)
+  beforeCollect(asked: (() => void) | Feeder): Pending {
+    const feeder = typeof asked === 'function' ? { tell: asked } : asked
+    this.#feeders.add(feeder)
     this.#start()
-    return { cancel: () => this.#beforeCollect.delete(callback) }
+    return { cancel: () => this.#feeders.delete(feeder) }
   }
 
   // ── intervals ──
@@ -205,9 +207,13 @@ export class Metrics implements InstrumentMaker, InstrumentEvents {
     this.#tickedAtMs = nowMs
     this.#ticks += 1
     // One that is still under way has more series than time: it goes on, and what is new waits for the next.
-    if (this.#encoding === undefined) {
-      this.#beginCollection({ wallMs: tickEndMs(wallMs, intervalMs), nowMs }, true)
-      this.#encodeSlice()
+    if (this.#encoding === undefined && this.#preparing === undefined) {
+      const end = { wallMs: tickEndMs(wallMs, intervalMs), nowMs }
+      this.#preparing = this.prepare(() => {
+        this.#preparing = undefined
+        this.#beginCollection(end, true)
+        this.#encodeSlice()
+      })
     }
     // Not before the first tick: a script that has ended by then should not pay for it.
     if (runtime && this.#measuring === undefined) this.#measureItself()
@@ -221,11 +227,47 @@ export class Metrics implements InstrumentMaker, InstrumentEvents {
   }
 
   /**
+   * Lets those who feed do what takes time, and calls `done` when they have, or have had long enough; within this call if
+   * there is nothing to wait for: then nothing is returned.
+   */
+  prepare(done: () => void): Preparation | undefined {
+    for (const feeder of this.#feeders) this.#ask(() => feeder.discover?.())
+    const promises = this.#isAnyWanted() ? [...this.#feeders].map((feeder) => this.#ask(() => feeder.prepare?.())) : []
+    const pending = promises.filter((promise) => promise !== undefined)
+    if (pending.length === 0) {
+      done()
+      return undefined
+    }
+    return new Preparation(pending, done, (giveUp) => this.#runtime.after(Math.min(prepareMaxMs, this.#options.intervalMs / 2), giveUp))
+  }
+
+  /** What is thrown is its own fault, as said. */
+  #ask<T>(work: () => T): T | undefined {
+    try {
+      return work()
+    } catch {
+      return undefined
+    }
+  }
+
+  #wantedGroups(): Group[] {
+    return [...this.#groups.values()].filter((group) => this.#owner.wantsPoints(group.name))
+  }
+
+  #isAnyWanted(): boolean {
+    return this.#wantedGroups().length > 0
+  }
+
+  /**
    * Encodes everything there is now, to the end. What the process says about itself is in it only at the very end, and
    * only of one that has lived for an interval: a script sends what it was told to send and nothing else.
    */
   collectNow({ isLast }: { readonly isLast: boolean }): void {
     if (this.#owner.isDisabled || this.#isEnded) return
+    // What was waited for goes with this.
+    this.#preparing?.cancel()
+    this.#preparing = undefined
+    for (const feeder of this.#feeders) this.#ask(() => feeder.discover?.())
     this.#encodeAll()
     this.#beginCollection(this.#now(), isLast && this.#ticks > 1)
     this.#encodeAll()
@@ -237,15 +279,9 @@ export class Metrics implements InstrumentMaker, InstrumentEvents {
   }
 
   #beginCollection(end: Ending, withOwn: boolean): void {
-    const groups = [...this.#groups.values()].filter((group) => this.#owner.wantsPoints(group.name))
+    const groups = this.#wantedGroups()
     if (groups.length === 0) return
-    for (const callback of this.#beforeCollect) {
-      try {
-        callback()
-      } catch {
-        // Its own fault, as said.
-      }
-    }
+    for (const feeder of this.#feeders) this.#ask(() => feeder.tell())
     const isMeant = (instrument: Instrument): boolean => withOwn || !this.#own.has(instrument)
     for (const { instruments } of groups) for (const instrument of instruments) if (isMeant(instrument)) instrument.ask()
     this.#encoding = this.#encode(groups, end, isMeant)
@@ -307,6 +343,8 @@ export class Metrics implements InstrumentMaker, InstrumentEvents {
     this.#tick?.cancel()
     this.#slice?.cancel()
     this.#measuring?.cancel()
+    this.#preparing?.cancel()
+    this.#feeders.clear()
     this.#encoding = undefined
   }
 
@@ -344,6 +382,31 @@ export class Metrics implements InstrumentMaker, InstrumentEvents {
       refused += instrument.refused
     }
     return { instruments: this.#instruments.size, series, overflowed, refused }
+  }
+}
+
+/** Waits for those who feed, not too long. */
+export class Preparation implements Pending {
+  isDone = false
+  readonly #done: () => void
+  readonly #timer: Pending
+
+  constructor(pending: readonly Promise<unknown>[], done: () => void, after: (giveUp: () => void) => Pending) {
+    this.#done = done
+    this.#timer = after(() => this.#end())
+    // One that fails has had its say too.
+    void Promise.allSettled(pending).then(() => this.#end())
+  }
+
+  #end(): void {
+    if (this.isDone) return
+    this.cancel()
+    this.#done()
+  }
+
+  cancel(): void {
+    this.isDone = true
+    this.#timer.cancel()
   }
 }
 

@@ -216,9 +216,8 @@ export class ObservedGaugeSeries extends GaugeSeries {
   }
 }
 
-/** A histogram with bounds of its own, which somebody else keeps: what is told are its totals. */
+/** A histogram with bounds of its own, which somebody else keeps: what is told are its totals, or its increases. */
 export class BucketsSeries extends OwnedSeries implements Series {
-  override isBound = true
   isDue = false
   #bounds: readonly number[] = []
   /** Totals told last, totals sent, and what stood between them when counting began anew. */
@@ -233,6 +232,8 @@ export class BucketsSeries extends OwnedSeries implements Series {
    */
   observe({ sum, bounds, counts }: Omit<BucketsPoint, 'attributes'>): void {
     if (!isBuckets(sum, bounds, counts)) return this.owner.refuse(sum)
+    // Given up and met again, its whole total would be counted twice.
+    this.isBound = true
     if (bounds.length !== this.#bounds.length || bounds.some((bound, i) => bound !== this.#bounds[i])) {
       this.#bounds = [...bounds]
       this.#told = nothing
@@ -244,6 +245,27 @@ export class BucketsSeries extends OwnedSeries implements Series {
       this.#sent = nothing
     }
     this.#told = { sum, counts: [...counts] }
+    this.#look()
+  }
+
+  /**
+   * Adds what was counted since the last time; of a series that is not told totals. Where bounds differ within an
+   * interval, those they have in common are kept, for which the counts are exact.
+   *
+   * @param increase - Counts as on the wire. Not kept: copied.
+   */
+  merge({ sum, bounds, counts }: Omit<BucketsPoint, 'attributes'>): void {
+    if (!isBuckets(sum, bounds, counts)) return this.owner.refuse(sum)
+    const common = this.isDue ? this.#bounds.filter((bound) => bounds.includes(bound)) : bounds
+    this.#before = plus(
+      { sum: this.#before.sum, counts: folded(this.#before.counts, this.#bounds, common) },
+      { sum, counts: folded(counts, bounds, common) },
+    )
+    if (common.length !== this.#bounds.length || !this.isDue) this.#bounds = [...common]
+    this.#look()
+  }
+
+  #look(): void {
     const pending = plus(this.#before, minus(this.#told, this.#sent))
     this.isDue = pending.counts.some((count) => count > 0)
   }
@@ -262,6 +284,18 @@ function isBuckets(sum: number, bounds: readonly number[], counts: readonly numb
   const isAscending = bounds.every((bound, i) => Number.isFinite(bound) && bound > (bounds[i - 1] ?? Number.NEGATIVE_INFINITY))
   const areCounts = counts.every((count) => Number.isSafeInteger(count) && count >= 0)
   return Number.isFinite(sum) && isAscending && areCounts && counts.length === bounds.length + 1 && counts.length <= histogramBucketsMax
+}
+
+/** Counts with bounds of which only some are kept. */
+function folded(counts: readonly number[], bounds: readonly number[], kept: readonly number[]): readonly number[] {
+  if (kept.length === bounds.length || counts.length === 0) return counts
+  const sums: number[] = [...kept, 0].fill(0)
+  let at = 0
+  for (const [i, count] of counts.entries()) {
+    while (at < kept.length && (bounds[i] ?? Number.POSITIVE_INFINITY) > (kept[at] ?? Number.POSITIVE_INFINITY)) at += 1
+    sums[at] = (sums[at] ?? 0) + count
+  }
+  return sums
 }
 
 interface Totals {
