@@ -64,7 +64,9 @@ export class SpillwayMetricExporter implements PushMetricExporter {
   #take(agent: Agent, { resource, scopeMetrics }: ResourceMetrics): void {
     const ofResource = this.#chosenOf(resource)
     for (const { scope, metrics } of scopeMetrics) {
-      const ofScope = this.#withScope ? { 'otel.scope.name': scope.name || undefined, 'otel.scope.version': scope.version } : {}
+      const ofScope = this.#withScope
+        ? { 'otel.scope.name': scope.name || undefined, 'otel.scope.version': scope.version || undefined }
+        : {}
       for (const metric of metrics) this.#takeMetric(agent, scope, metric, { ...ofResource, ...ofScope })
     }
   }
