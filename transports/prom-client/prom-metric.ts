@@ -15,7 +15,7 @@ export interface PromMetric {
   readonly get?: () => unknown
 }
 
-export type PromType = 'counter' | 'gauge' | 'histogram' | 'summary'
+type PromType = 'counter' | 'gauge' | 'histogram' | 'summary'
 type Labels = Readonly<Record<string, string | number>>
 
 interface PromAnswer {

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { ExponentialHistogram } from '../../../wire/exponential-histogram.ts'
-import { batchBytesMax, idleIntervalsMax, instrumentsMax, recordWeightMax } from '../../../wire/limits.ts'
+import { batchBytesMax, idleIntervalsMax, instrumentsMax, prepareMaxMs, recordWeightMax } from '../../../wire/limits.ts'
 import { SpillwayError } from '../../../wire/spillway-error.ts'
 import { nearestSum } from '../../wire/exact-sum.ts'
 import { ClockedMetrics } from './clocked-metrics.ts'
@@ -393,6 +393,110 @@ describe('what was aggregated elsewhere', () => {
         },
       ),
     )
+  })
+
+  test('increases of a histogram with bounds of its own add up; where bounds differ, common ones are kept', async () => {
+    const bounds = fc.uniqueArray(fc.integer({ min: 1, max: 9 }), { maxLength: 4 }).map((all) => all.sort((a, b) => a - b))
+    const step = fc.oneof(
+      fc.record({ bounds, values: fc.array(fc.integer({ min: 0, max: 10 }), { minLength: 1, maxLength: 5 }) }),
+      fc.constant('send' as const),
+    )
+    await fc.assert(
+      fc.asyncProperty(fc.array(step), async (steps) => {
+        const clocked = new ClockedMetrics()
+        const histogram = clocked.metrics.createBucketsHistogram('b')
+        const upTo = (bound: number, values: readonly number[]): number => values.filter((value) => value <= bound).length
+        let [sum, pending]: [number, number[]] = [0, []]
+        for (const step of [...steps, 'send' as const]) {
+          if (step !== 'send') {
+            const totals = [...step.bounds.map((bound) => upTo(bound, step.values)), step.values.length]
+            const counts = totals.map((total, i) => total - (totals[i - 1] ?? 0))
+            const stepSum = step.values.reduce((all, value) => all + value, 0)
+            histogram.merge({ sum: stepSum, bounds: step.bounds, counts })
+            sum += stepSum
+            pending.push(...step.values)
+            continue
+          }
+          await clocked.runFor(everyMs)
+          const sent = clocked.points('b', 'buckets').at(-1)
+          if (pending.length > 0) {
+            let counted = 0
+            for (const [i, bound] of sent?.bounds.entries() ?? []) {
+              counted += sent?.counts[i] ?? 0
+              expect(counted).toBe(upTo(bound, pending))
+            }
+            expect(counted + (sent?.counts.at(-1) ?? 0)).toBe(pending.length)
+          }
+          pending = []
+        }
+        expect(clocked.points('b', 'buckets').reduce((all, point) => all + point.sum, 0)).toBe(sum)
+      }),
+    )
+  })
+
+  test('is given up like any other series once nothing comes for it', async () => {
+    const clocked = new ClockedMetrics()
+    clocked.metrics.createBucketsHistogram('b').merge({ sum: 1, bounds: [1], counts: [1, 0] }, { user: 1 })
+    await clocked.runFor((idleIntervalsMax + 2) * everyMs)
+    expect(clocked.metrics.stats().series).toBe(0)
+  })
+
+  test('may take time: the interval ends when it should, and waits for it, not for ever', async () => {
+    const clocked = new ClockedMetrics()
+    const gauge = clocked.metrics.createGauge('g')
+    const told: string[] = []
+    let value = 1
+    let takesMs = prepareMaxMs / 2
+    const asked = clocked.metrics.beforeCollect({
+      prepare: () => {
+        told.push('prepare')
+        return new Promise<void>((resolve) => {
+          clocked.process.after(takesMs, () => {
+            value += 1
+            resolve()
+          })
+        })
+      },
+      tell: () => {
+        told.push('tell')
+        gauge.record(value)
+      },
+    })
+    await clocked.runFor(1.5 * everyMs)
+    expect(clocked.points('g', 'gauge')).toMatchObject([{ last: 2, endMs: expect.any(Number) }])
+    expect((clocked.points('g', 'gauge')[0]?.endMs ?? 1) % everyMs).toBe(0)
+    takesMs = 3 * everyMs
+    await clocked.runFor(everyMs)
+    expect(clocked.points('g', 'gauge').map(({ last }) => last)).toEqual([2, 2])
+    // At the end of the process there is no time.
+    clocked.collectNow()
+    expect(told).toEqual(['prepare', 'tell', 'prepare', 'tell', 'tell'])
+    asked.cancel()
+    await clocked.runFor(5 * everyMs)
+    expect(told).toHaveLength(5)
+  })
+
+  test('is not asked for while nobody wants it, but may make itself known', async () => {
+    const clocked = new ClockedMetrics()
+    clocked.isWanted = false
+    const told: string[] = []
+    clocked.metrics.beforeCollect({
+      discover: () => {
+        told.push('discover')
+        throw new Error('its own fault')
+      },
+      prepare: () => {
+        told.push('prepare')
+        return Promise.reject(new Error('its own fault'))
+      },
+      tell: () => void told.push('tell'),
+    })
+    clocked.metrics.createCounter('c')
+    await clocked.runFor(1.5 * everyMs)
+    expect(told).toEqual(['discover'])
+    clocked.isWanted = true
+    await clocked.runFor(everyMs)
+    expect(told).toEqual(['discover', 'discover', 'prepare', 'tell'])
   })
 
   test('is asked for before each interval is read', async () => {
