@@ -47,6 +47,7 @@ async function checkAll() {
     await step(`import '${entry}'`, () => run(process.execPath, ['--input-type=module', '-e', `await import('${entry}')`]))
     await step(`require('${entry}')`, () => run(process.execPath, ['-e', `require('${entry}')`]))
   }
+  await step('npm install of the libraries there are adapters for', () => run('npm', ['install', ...peers()]))
   for (const module of ['NodeNext', 'bundler']) await step(`types, strict, ${module}`, () => checkTypes(module))
   for (const command of [[], ...(await commands())]) {
     await step(`${['spillway', ...command].join(' ')} --help`, async () => {
@@ -123,6 +124,12 @@ async function install(tarball) {
   return true
 }
 
+/** Libraries there are adapters for, in the versions they are tested with. */
+function peers() {
+  const { peerDependencies, devDependencies } = readPackage(root)
+  return Object.keys(peerDependencies).map((name) => `${name}@${devDependencies[name]}`)
+}
+
 /** Every export of the package but its package.json, as users write it. */
 function entries() {
   return Object.keys(readPackage(installed).exports)
@@ -143,8 +150,13 @@ async function commands() {
 async function checkTypes(module) {
   const source = `import pino from 'pino'
 import { type AgentStats, createAgent, type FlushResult, SpillwayError } from 'spillway'
+import { LoggerProvider, SimpleLogRecordProcessor } from '@opentelemetry/sdk-logs'
+import { MeterProvider, PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics'
+import { register } from 'prom-client'
 import { type CollectorStatus, readConfig, startCollector } from 'spillway/collector'
+import { SpillwayLogRecordExporter, SpillwayMetricExporter } from 'spillway/otel'
 import transport, { destination } from 'spillway/pino'
+import { type PublishedRegistry, publishRegistry } from 'spillway/prom-client'
 import { compilePatterns, type Level, levels } from 'spillway/wire'
 
 export const log = pino({ level: 'info' }, destination({ service: 'typed', ringBytes: 65_536 }))
@@ -157,6 +169,10 @@ composed.notice('custom levels keep their type')
 agent.attach(log)
 export const stats: AgentStats = agent.stats()
 export const result: FlushResult = await agent.close(100)
+export const published: PublishedRegistry = publishRegistry(register, { agent })
+const exporter = new SpillwayMetricExporter({ agent, histograms: 'explicit' })
+export const meters = new MeterProvider({ readers: [new PeriodicExportingMetricReader({ exporter })] })
+export const loggers = new LoggerProvider({ processors: [new SimpleLogRecordProcessor({ exporter: new SpillwayLogRecordExporter() })] })
 export const last: Level | undefined = levels.at(-1)
 export const isMatch: boolean = compilePatterns(['log.>']).matches('log.info.typed.')
 export const stream: NodeJS.WritableStream = transport({ service: 'typed' })
