@@ -1,5 +1,5 @@
 /**
- * A small web shop that logs with pino, as any service would, and counts. Spillway is known to the last import and to the
+ * A small web shop that logs with pino, as any service would, and counts. Spillway is known to the last imports and to the
  * lines that make `agent`, `log` and the instruments.
  *
  *   PORT=3000 node examples/shop.mjs
@@ -10,7 +10,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import Fastify from 'fastify'
 import pino from 'pino'
+import { collectDefaultMetrics, register } from 'prom-client'
 import { createAgent } from 'spillway'
+import { publishRegistry } from 'spillway/prom-client'
 
 const agent = createAgent({ service: 'shop' })
 const log = pino({ level: 'info' }, agent.destination())
@@ -31,6 +33,10 @@ const requestsOpen = agent.createUpDownCounter('http.server.active_requests', { 
 const ordered = agent.createCounter('shop.orders', { unit: '{order}', description: 'Orders placed.' })
 const payments = agent.createCounter('shop.payments', { unit: '{payment}', description: 'Payments, by how they went.' })
 const cartCents = agent.createHistogram('shop.order.cents', { unit: 'ct', description: 'What an order is worth.' })
+
+// What the shop measured before it knew Spillway goes the same way, without an endpoint to scrape.
+collectDefaultMetrics()
+publishRegistry(register, { agent })
 
 const app = Fastify({ loggerInstance: log })
 

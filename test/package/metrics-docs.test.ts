@@ -12,7 +12,7 @@ const page = readFileSync(join(root, 'docs/METRICS.md'), 'utf8')
 const examples = new Map([...page.matchAll(/```js\n\/\/ (\w+\.mjs)\n(.*?)```/gs)].map(([, name = '', code = '']) => [name, code]))
 
 test('docs/METRICS.md has examples, each with a name', () => {
-  expect([...examples.keys()]).toEqual(['shop.mjs', 'options.mjs'])
+  expect([...examples.keys()]).toEqual(['shop.mjs', 'options.mjs', 'prom.mjs', 'otel.mjs'])
   expect([...page.matchAll(/```js\n/g)]).toHaveLength(examples.size)
 })
 
@@ -25,16 +25,30 @@ test.each([...examples])('%s runs, and what it counts arrives', async (name, cod
   await using dir = await tempDir()
   await mkdir(join(dir.path, 'node_modules'))
   await symlink(root, join(dir.path, 'node_modules', 'spillway'))
+  for (const name of ['prom-client', '@opentelemetry'])
+    await symlink(join(root, 'node_modules', name), join(dir.path, 'node_modules', name))
   await writeFile(join(dir.path, name), code)
   await using app = startNode([name], { cwd: dir.path, env: { SPILLWAY_COLLECTOR: `tcp://127.0.0.1:${port}` } })
   expect(await app.ended).toEqual({ code: 0, signal: null })
-  if (name !== 'shop.mjs') return
   const instruments = (): Map<string, InstrumentPoints> =>
     new Map(
       bare.frames
         .flatMap(({ frame }) => decodePoints(frame.body, frame.count)?.instruments ?? [])
         .map((instrument) => [instrument.name, instrument]),
     )
+  if (name === 'options.mjs') return
+  if (name === 'prom.mjs') {
+    await until(() => instruments().size > 20, { what: 'the default metrics have come' })
+    expect(instruments().get('orders_total')?.points).toEqual([{ attributes: '{"item":"teapot"}', value: 1 }])
+    return
+  }
+  if (name === 'otel.mjs') {
+    await until(() => instruments().size === 2, { what: 'both instruments have come' })
+    const scope = '"otel.scope.name":"shop"'
+    expect(instruments().get('orders')?.points).toEqual([{ attributes: `{"item":"teapot",${scope}}`, value: 1 }])
+    expect(instruments().get('order.size')?.points).toMatchObject([{ attributes: `{${scope}}`, sum: 3 }])
+    return
+  }
   await until(() => instruments().size === 5, { what: 'all instruments have come' })
   expect(instruments().get('payments')).toMatchObject({
     unit: '1',
