@@ -24,7 +24,7 @@ import { runQuery } from '../query/run-query.ts'
 import { cursorText, type HistoryQuestion } from './history-question.ts'
 
 /** The last line of an answer. */
-export interface HistoryEnd {
+interface HistoryEnd {
   readonly end: true
   /** To be asked with as `before`; null when there is nothing before it. */
   readonly cursor: string | null

@@ -3,7 +3,7 @@
 export const levels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const
 export type Level = (typeof levels)[number]
 
-export type LostByReason = Readonly<Record<string, number>>
+type LostByReason = Readonly<Record<string, number>>
 
 export interface RateHistory {
   readonly stepMs: number
@@ -11,7 +11,7 @@ export interface RateHistory {
   readonly levels: Readonly<Partial<Record<Level, readonly number[]>>>
 }
 
-export interface Problem {
+interface Problem {
   readonly severity: 'error' | 'warn'
   readonly text: string
 }
@@ -115,7 +115,7 @@ export interface LiveCounts {
   readonly tooCostly?: number
 }
 
-export type MetricType = 'counter' | 'updowncounter' | 'gauge' | 'histogram'
+type MetricType = 'counter' | 'updowncounter' | 'gauge' | 'histogram'
 
 export interface Metric {
   readonly name: string

@@ -12,7 +12,7 @@ export class ApiFailure extends Error {
   }
 }
 
-export const unreachable = 'the collector does not answer'
+const unreachable = 'the collector does not answer'
 
 export async function getJson<T>(path: string, signal?: AbortSignal): Promise<T> {
   const answer = await ask(path, signal === undefined ? {} : { signal })

@@ -1,8 +1,8 @@
 /** The page in a real browser, at a real collector that real applications log to. */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
+import axe from 'axe-core'
 import { pino } from 'pino'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -12,7 +12,6 @@ import { root, startCollector, type TestCollector, tempDir } from '../../support
 import { until } from '../../support/until.ts'
 import { attacks } from './attacks.ts'
 
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 const views = ['overview', 'live', 'metrics', 'flow', 'health'] as const
 
 let browser: Browser
@@ -97,7 +96,7 @@ describe('every page', () => {
         health: '[data-sink]',
       }
       await page.locator(there[view]).first().waitFor({ timeout: 15_000 })
-      await page.evaluate(axe)
+      await page.evaluate(axe.source)
       const { violations } = await page.evaluate<AxeResults>('axe.run()')
       const found = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical')
       expect(found.map(({ id, nodes }) => `${id}: ${nodes[0]?.html}`)).toEqual([])
