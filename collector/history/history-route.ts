@@ -1,5 +1,5 @@
 /** `GET /api/v1/records`: what is in the files, streamed as newline-delimited JSON. */
-import { once } from 'node:events'
+import { finished } from 'node:stream/promises'
 import { Worker } from 'node:worker_threads'
 import { historyReadersMax } from '../../wire/limits.ts'
 import { safetyHeaders } from '../http/answer.ts'
@@ -81,11 +81,14 @@ async function stream({ response }: Call, written: () => Promise<HistoryAnswer |
     worker.once('error', (error) => resolve(error instanceof Error ? error.message : String(error)))
     worker.once('exit', () => resolve('the reading ended'))
     response.once('close', () => resolve('nobody reads it'))
+    // Gone while it waited for its turn.
+    if (response.destroyed) resolve('nobody reads it')
   })
   const error = await ended
   if (!response.destroyed && error === undefined) {
     response.end()
-    await once(response, 'close')
+    // Whoever leaves before the end has read enough.
+    await finished(response).catch(() => undefined)
     return
   }
   await worker.terminate()

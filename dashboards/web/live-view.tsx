@@ -152,13 +152,13 @@ interface History {
 /** Older records, from the collector's files: some at the beginning, more when somebody scrolls up to them. */
 function useHistory(feed: LiveFeed | undefined, query: string): History {
   const [said, setSaid] = useState('')
-  const state = useRef({ cursor: '', isBusy: false, hasMore: true })
+  const state = useRef(new HistoryState())
   const more = useCallback(() => {
     const { current } = state
     if (feed === undefined || current.isBusy || !current.hasMore) return
     current.isBusy = true
     setSaid('reading the files…')
-    void readHistory(query, current.cursor)
+    void readHistory(query, current)
       .then(({ records, cursor, hasMore }) => {
         if (state.current !== current) return
         feed.buffer.unshift(records)
@@ -178,9 +178,11 @@ function useHistory(feed: LiveFeed | undefined, query: string): History {
   }, [feed, query])
   // It changes with the feed, and each feed begins anew.
   useEffect(() => {
-    state.current = { cursor: '', isBusy: false, hasMore: true }
+    const begun = new HistoryState()
+    state.current = begun
     setSaid('')
     more()
+    return () => begun.abort.abort()
   }, [more])
   return { more, said }
 }
@@ -191,13 +193,22 @@ interface HistoryEnd {
   readonly more?: boolean
 }
 
-async function readHistory(query: string, cursor: string): Promise<{ records: Row[]; cursor: string; hasMore: boolean }> {
+/** Of one filter. */
+class HistoryState {
+  cursor = ''
+  isBusy = false
+  hasMore = true
+  /** What nobody looks at any more is not read to its end. */
+  readonly abort: AbortController = new AbortController()
+}
+
+async function readHistory(query: string, { cursor, abort }: HistoryState): Promise<{ records: Row[]; cursor: string; hasMore: boolean }> {
   const asked = new URLSearchParams(query)
   // What an application makes on demand is in no file.
   asked.delete('ask')
   asked.set('last', String(historyRows))
   if (cursor !== '') asked.set('before', cursor)
-  const lines = await getLines<Row | HistoryEnd>(`/api/v1/records?${asked}`)
+  const lines = await getLines<Row | HistoryEnd>(`/api/v1/records?${asked}`, abort.signal)
   const end = lines.find((line): line is HistoryEnd => 'end' in line)
   const records = lines.filter((line): line is Row => !('end' in line))
   return { records, cursor: end?.cursor ?? '', hasMore: end?.more === true && typeof end.cursor === 'string' && end.cursor !== '' }
@@ -215,7 +226,7 @@ function useLiveKeys(pause: () => void, close: () => void): void {
       }
       if (target instanceof HTMLElement && target.matches('input, textarea, select, button, summary, a, dialog *')) return
       if (event.key === ' ') actions.current.pause()
-      else if (event.key === '/') document.getElementById('filter-where')?.focus()
+      else if (event.key === '/') document.querySelector<HTMLElement>('input[name="where"]')?.focus()
       else return
       event.preventDefault()
     }
@@ -236,16 +247,14 @@ function Filters({ settings, services }: FiltersProps): JSX.Element {
   const known = [...new Set([...services, ...(service === '' ? [] : [service])])].sort()
   return (
     <search class="filters">
-      <label class="wide">
-        Topics
-        <input
-          name="topic"
-          placeholder="log.>"
-          spellcheck={false}
-          value={settings.getAll('topic').join(' ')}
-          onChange={(event) => changeSettings({ topic: event.currentTarget.value.split(/\s+/) })}
-        />
-      </label>
+      <TextFilter
+        label="Topics"
+        name="topic"
+        isWide
+        placeholder="log.>"
+        value={settings.getAll('topic').join(' ')}
+        apply={(text) => changeSettings({ topic: text.split(/\s+/) })}
+      />
       <label>
         Level
         <select name="level" value={settings.get('level') ?? ''} onChange={change('level')}>
@@ -268,27 +277,21 @@ function Filters({ settings, services }: FiltersProps): JSX.Element {
           ))}
         </select>
       </label>
-      <label class="wide">
-        Where
-        <input
-          id="filter-where"
-          name="where"
-          placeholder={'res.statusCode >= 500 && ms > 100'}
-          spellcheck={false}
-          value={settings.get('where') ?? ''}
-          onChange={change('where')}
-        />
-      </label>
-      <label>
-        Text
-        <input
-          name="grep"
-          placeholder="text or /pattern/"
-          spellcheck={false}
-          value={settings.get('grep') ?? ''}
-          onChange={change('grep')}
-        />
-      </label>
+      <TextFilter
+        label="Where"
+        name="where"
+        isWide
+        placeholder="res.statusCode >= 500 && ms > 100"
+        value={settings.get('where') ?? ''}
+        apply={(where) => changeSettings({ where })}
+      />
+      <TextFilter
+        label="Text"
+        name="grep"
+        placeholder="text or /pattern/"
+        value={settings.get('grep') ?? ''}
+        apply={(grep) => changeSettings({ grep })}
+      />
       <button
         type="button"
         aria-pressed={settings.get('ask') === 'debug'}
@@ -298,6 +301,36 @@ function Filters({ settings, services }: FiltersProps): JSX.Element {
         Ask for debug
       </button>
     </search>
+  )
+}
+
+interface TextFilterProps {
+  readonly label: string
+  readonly name: string
+  readonly isWide?: boolean
+  readonly placeholder: string
+  /** As it is applied. */
+  readonly value: string
+  readonly apply: (text: string) => void
+}
+
+/** What is being typed is the field's own: the view is drawn anew several times a second. */
+function TextFilter({ label, name, isWide = false, placeholder, value, apply }: TextFilterProps): JSX.Element {
+  const [draft, setDraft] = useState(value)
+  useEffect(() => setDraft(value), [value])
+  return (
+    <label class={isWide ? 'wide' : ''}>
+      {label}
+      <input
+        name={name}
+        placeholder={placeholder}
+        spellcheck={false}
+        autocomplete="off"
+        value={draft}
+        onInput={(event) => setDraft(event.currentTarget.value)}
+        onChange={(event) => apply(event.currentTarget.value.trim())}
+      />
+    </label>
   )
 }
 

@@ -164,6 +164,17 @@ describe('live', () => {
     expect(opened.complaints).toEqual([])
   })
 
+  test('leaves alone what is being typed, however often it is drawn anew', async () => {
+    await using opened = await openPage(browser, at('live'))
+    const { page } = opened
+    await rowsOf(page).first().waitFor()
+    await page.locator('input[name="where"]').fill('n >')
+    const { listed } = await countsOf(page)
+    await until(async () => (await countsOf(page)).listed > listed + 50, { what: 'it is drawn anew' })
+    expect(await page.locator('input[name="where"]').inputValue()).toBe('n >')
+    expect(page.url()).not.toContain('where')
+  })
+
   test('pauses, says how many wait, and goes on', async () => {
     await using opened = await openPage(browser, at('live'))
     const { page } = opened
