@@ -110,10 +110,9 @@ class HistoryRun {
   async #giveSeam(follow: Follow): Promise<void> {
     this.#isBehind = !(await this.#reader.written())
     const isFound = this.#search()
-    await follow.once(
+    await follow.catchUp(
       (match) => {
         if (isFound(match)) this.#give(match, true)
-        return true
       },
       () => this.#reader.pace(),
     )

@@ -168,7 +168,8 @@ export class KeptMetrics {
   tierFor({ fromMs, toMs }: { readonly fromMs: number; readonly toMs: number }, stepMs: number): '10s' | '1m' {
     const oldestFineMs = this.#fine.oldestMs ?? 0
     const oldestCoarseMs = this.#coarse.oldestMs ?? Number.POSITIVE_INFINITY
-    const isInFine = fromMs >= oldestFineMs || oldestCoarseMs >= oldestFineMs
+    // The minute in which the fine ones begin reaches back no further than they do.
+    const isInFine = fromMs >= oldestFineMs || oldestCoarseMs > oldestFineMs - this.coarseMs
     const isCoarseEnough = stepMs % this.coarseMs === 0 && toMs - fromMs > coarseFromMs
     return isInFine && !isCoarseEnough ? '10s' : '1m'
   }

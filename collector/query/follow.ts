@@ -12,7 +12,7 @@ const readBytes = 1_048_576
 const followedMax = 1_000
 const lineFeed = 10
 /** Files that are renamed several times a second leave room between. */
-const beginAttempts = 10
+const attemptsMax = 10
 
 /** Files as they were when following began. */
 export interface FollowStart {
@@ -52,7 +52,7 @@ export class Follow {
 
   /** Takes the files as they are now: what is in them already will not be given out. To be called before they are queried, up to here. */
   async begin(): Promise<FollowStart> {
-    for (let attempt = 0; !(await this.#hasBegun()) && attempt < beginAttempts; attempt += 1);
+    for (let attempt = 0; !(await this.#hasBegun()) && attempt < attemptsMax; attempt += 1);
     return { ends: new Map([...this.#files].map(([inode, { from }]) => [inode, from])), compressed: this.#compressed }
   }
 
@@ -95,6 +95,21 @@ export class Follow {
     return true
   }
 
+  /** All that has been written up to now, also to files that are renamed while it looks. */
+  async catchUp(use: (match: Match) => void, pace: () => Promise<void> | undefined): Promise<void> {
+    const take = (match: Match) => {
+      use(match)
+      return true
+    }
+    let seen: readonly LogFileEntry[] = []
+    for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
+      await this.once(take, pace)
+      const { files } = await listLogFiles(this.#options.template)
+      if (isSame(files, seen)) return
+      seen = files
+    }
+  }
+
   async close(): Promise<void> {
     for (const { handle } of this.#files.values()) await handle.close()
     this.#files.clear()
@@ -106,7 +121,7 @@ export class Follow {
     this.#compressed.clear()
     const taken = await this.#look(true)
     const now = await listLogFiles(this.#options.template)
-    return taken.length === now.files.length && now.files.every(({ path }, i) => path === taken[i]?.path)
+    return isSame(now.files, taken)
   }
 
   async #look(isBeginning: boolean): Promise<readonly LogFileEntry[]> {
@@ -147,6 +162,10 @@ export class Follow {
     )
     return file.position > from
   }
+}
+
+function isSame(files: readonly LogFileEntry[], others: readonly LogFileEntry[]): boolean {
+  return files.length === others.length && files.every(({ path }, i) => path === others[i]?.path)
 }
 
 /** Gives whole lines, piece by piece. Returns where it ended. */

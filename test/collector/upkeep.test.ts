@@ -155,7 +155,7 @@ describe('what is left from before', () => {
     await until(() => ours.every((name) => !existsSync(join(folder, name))), { what: 'the files are removed' })
     expect(readdirSync(folder).sort()).toEqual([...foreign, '2020-02-01.1.ndjson', '2020-02-02.1.ndjson'].sort())
     await until(async () => (await filesOf(collector))?.removed.age === 4, { what: 'they are counted' })
-    expect(collector.process.stderr).toMatch(/sink files: removed \d files?, \d+ B, older than 14 d 0 h: \S+/)
+    await collector.process.says(/sink files: removed \d files?, \d+ B, older than 14 d 0 h: \S+/)
   })
 })
 
