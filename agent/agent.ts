@@ -235,10 +235,12 @@ export class Agent implements Origin, LinkOwner, BatchOwner, StreamEvents, LineT
   acknowledge(link: Link, message: ControlMessage): void {
     // A second way to the same collector hears the same answer, while its own copies may still wait in its socket.
     const isOneOfSeveralWays = this.links.some((other) => other !== link && other.lastRun === message.run)
-    for (const { topic, upTo } of message.acknowledgements) {
+    for (const { topic, upTo, note } of message.acknowledgements) {
       const stream = this.streams.get(topic)
       if (stream === undefined || upTo > stream.next) continue
-      stream.acknowledged[link.index] = Math.max(upTo, stream.acknowledged[link.index] ?? 0)
+      const before = stream.acknowledged[link.index] ?? 0
+      if (upTo >= before) stream.notes[link.index] = note
+      stream.acknowledged[link.index] = Math.max(upTo, before)
       for (const entry of stream.entries) {
         if (entry.seq + entry.count > upTo) break
         if (entry.frame === undefined || (entry.waiting & link.bit) === 0) continue

@@ -54,6 +54,7 @@ export function encodeManifest(
       resume: link.index === undefined ? 0 : (stream.acknowledged[link.index] ?? 0),
       filtered: stream.filtered,
       shed: stream.shedRecords,
+      note: link.index === undefined ? undefined : stream.notes[link.index],
     })
   }
   const manifest: Manifest = {

@@ -50,6 +50,8 @@ export class AgentStream implements RingOwner {
   readonly entries: Fifo<RingEntry> = new Fifo<RingEntry>()
   /** Per link: everything below is acknowledged. */
   readonly acknowledged: number[] = []
+  /** Per link: what its collector said beside that, to be said back. */
+  readonly notes: (Uint8Array | undefined)[] = []
   /** When its numbers last moved, ms: recent movers are in every manifest. */
   movedAtMs = 0
   readonly #events: StreamEvents

@@ -583,6 +583,7 @@ export async function openBooks(
     losses.booked({ origin, service, topic, reason, records, atMs: Date.now() })
   }
   const note = async (place: SinkPlace) => {
+    intake.settle()
     const noted = spool.append(recordTypes.sink, encodeSinkPlace(place))
     await spool.wrote()
     return noted !== undefined && noted.position >= spool.trustedFrom

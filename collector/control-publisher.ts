@@ -5,6 +5,7 @@
 import { type Context, XPublisher } from 'zeromq'
 import { bindSocket } from '../wire/bind.ts'
 import {
+  type Acknowledgement,
   type Beacon,
   beaconTopic,
   byeSuffix,
@@ -16,7 +17,7 @@ import {
   encodeDemand,
 } from '../wire/control.ts'
 import type { Endpoint } from '../wire/endpoint.ts'
-import { controlBytesMax, controlRangesMax, lastWordsMs } from '../wire/limits.ts'
+import { acknowledgementsPerMessage, controlBytesMax, controlRangesMax, lastWordsMs } from '../wire/limits.ts'
 import { openSocket } from '../wire/socket.ts'
 import type { Ask, OriginBook, TopicBook } from './ledger.ts'
 
@@ -39,10 +40,10 @@ export class ControlPublisher {
 
   acknowledge(books: readonly TopicBook[]): void {
     for (const [origin, list] of groupByOrigin(books, (book) => book.origin)) {
-      for (const part of slices(list)) {
+      for (const part of slices(list.map(acknowledgementOf), acknowledgementsPerMessage)) {
         this.#send(origin.origin, {
           run: this.#run,
-          acknowledgements: part.map((book) => ({ topic: book.topic, upTo: book.kept })),
+          acknowledgements: part,
           requests: [],
         })
       }
@@ -52,13 +53,14 @@ export class ControlPublisher {
   ask(asks: readonly Ask[]): void {
     for (const [origin, list] of groupByOrigin(asks, (ask) => ask.book.origin)) {
       const requests = list.flatMap(({ book, ranges }) => ranges.map(({ from, to }) => ({ topic: book.topic, from, to })))
-      for (const part of slices(requests)) this.#send(origin.origin, { run: this.#run, acknowledgements: [], requests: part })
+      for (const part of slices(requests, controlRangesMax))
+        this.#send(origin.origin, { run: this.#run, acknowledgements: [], requests: part })
     }
   }
 
   /** Everything the origin sent is kept: it may go. It goes when it hears the answer, so that comes last. */
   answerBye(book: OriginBook): void {
-    const parts = [...slices([...book.topics.values()].map(({ topic, kept }) => ({ topic, upTo: kept })))]
+    const parts = [...slices([...book.topics.values()].map(acknowledgementOf), acknowledgementsPerMessage)]
     const last = parts.pop() ?? []
     for (const part of parts) this.#send(book.origin, { run: this.#run, acknowledgements: part, requests: [] })
     this.#send(book.origin + byeSuffix, { run: this.#run, acknowledgements: last, requests: [] })
@@ -104,6 +106,10 @@ function groupByOrigin<T>(items: readonly T[], originOf: (item: T) => OriginBook
   return groups
 }
 
-function* slices<T>(items: readonly T[]): Generator<readonly T[]> {
-  for (let at = 0; at < items.length; at += controlRangesMax) yield items.slice(at, at + controlRangesMax)
+export function acknowledgementOf({ topic, kept, note }: TopicBook): Acknowledgement {
+  return { topic, upTo: kept, note }
+}
+
+function* slices<T>(items: readonly T[], lengthMax: number): Generator<readonly T[]> {
+  for (let at = 0; at < items.length; at += lengthMax) yield items.slice(at, at + lengthMax)
 }

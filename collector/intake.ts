@@ -21,6 +21,7 @@ import { crashPoints } from './spool/crash-points.ts'
 import type { Spool } from './spool/spool.ts'
 import { encodeKeptHead, encodeLoss, encodeManifestHead, encodeNumbers, keptHost } from './spool/spool-bodies.ts'
 import { recordTypes } from './spool/spool-record.ts'
+import { UnwrittenBooks } from './unwritten-books.ts'
 
 export type IntakeSpool = Pick<Spool, 'end' | 'durable' | 'pendingBytes' | 'isFailing' | 'needsRoll' | 'roll' | 'append' | 'sync'>
 export type IntakeRunner = Pick<SinkRunner, 'offer' | 'canTakeUnspooled'> & {
@@ -84,6 +85,7 @@ export class Intake {
   #undurable: Arrival[] = []
   /** Will never be on the disk, and not every sink has them yet. */
   #unspooled: Arrival[] = []
+  readonly #unwritten = new UnwrittenBooks()
 
   constructor(ports: IntakePorts) {
     this.#ports = ports
@@ -132,11 +134,12 @@ export class Intake {
     if (taking.length === 0) {
       const { origin, onDemand } = frame
       const numbers = { origin, topic: book.topic, from: range.from, count, onDemand, notDurable: false }
-      spool.append(recordTypes.numbers, encodeNumbers(numbers))
+      if (spool.append(recordTypes.numbers, encodeNumbers(numbers)) === undefined) this.#unwritten.missed()
       return
     }
     const host = keptHost(book.origin.who?.host)
     const place = part.frame && spool.append(recordTypes.frame, encodeKeptHead(receivedAtMs, parts.topic, host), part.frame)
+    if (place === undefined) this.#unwritten.missed()
     // One quiet file that cannot be written would hold a block for every line that waits for it.
     const block = place?.block.isScarce ? undefined : place?.block
     block?.hold()
@@ -200,22 +203,30 @@ export class Intake {
   }
 
   #rollIfDue(): void {
+    if (this.#ports.spool.needsRoll(this.#ports.nowMs())) this.#roll()
+  }
+
+  #roll(): void {
     const { spool } = this.#ports
-    if (spool.needsRoll(this.#ports.nowMs())) spool.roll(this.#ports.state(this.#unkept()))
+    // Of a disk that may not take them, the books at the head are old when it does.
+    const isTrial = spool.isFailing
+    spool.roll(this.#ports.state(this.#unkept()))
+    if (!isTrial) this.#unwritten.stated(spool.end)
   }
 
   /** Writes the books down as they are now. False when they are not on the disk. */
   async writeBooks(): Promise<boolean> {
     const { spool } = this.#ports
     if (spool.isFailing) return false
-    spool.roll(this.#ports.state(this.#unkept()))
+    this.#roll()
     return spool.sync()
   }
 
   #tellLosses(): void {
     for (const loss of this.#ports.ledger.takeLosses()) {
       const { topic, from, to, reason } = loss
-      this.#ports.spool.append(recordTypes.loss, encodeLoss({ origin: loss.origin.origin, topic, from, to, reason }))
+      const place = this.#ports.spool.append(recordTypes.loss, encodeLoss({ origin: loss.origin.origin, topic, from, to, reason }))
+      this.#unwritten.booked(loss, place?.end)
       this.#ports.lost(loss)
     }
   }
@@ -223,6 +234,14 @@ export class Intake {
   #isUnspooled(arrival: Arrival): void {
     arrival.book.unspooled += arrival.entry.count
     this.#unspooled.push(arrival)
+  }
+
+  /**
+   * Tells the spool of what every sink has by now and it never had. To be done before a sink's place is written down:
+   * a place behind records that no books know would have them written again.
+   */
+  settle(): void {
+    this.#settle(false)
   }
 
   /** Forgets what every sink has by now. Unless the books are about to be written down, the spool is told. */
@@ -256,6 +275,7 @@ export class Intake {
    * behind may be gone when the machine stops. Returns what is not there.
    */
   spoolAbandoned(position: number, durable: number): readonly QueuedEntry[] {
+    this.#unwritten.abandoned(durable)
     const abandoned: QueuedEntry[] = []
     for (const arrival of this.#undurable) {
       const { entry } = arrival
@@ -292,15 +312,17 @@ export class Intake {
       held.set(book, { from: Math.min(from, range.from), records: records + range.to - range.from })
     }
     const isHeld = (origin: OriginBook) => [...origin.topics.values()].some((book) => held.has(book))
-    ledger.committed(commits.map((commit) => withoutHeld(commit, held.get(commit.book))))
-    ledger.postpone(
-      commits.filter(({ book }) => held.has(book)),
-      byes.filter(isHeld),
-    )
+    if (this.#unwritten.settle(spool.durable)) ledger.takeNotesBack()
+    const isCut = ({ book, frontier }: Commit) => this.#unwritten.upTo(book) < frontier
+    ledger.committed(commits.map((commit) => withoutHeld(commit, held.get(commit.book), this.#unwritten.upTo(commit.book))))
+    const postponed = commits.filter((commit) => held.has(commit.book) || isCut(commit))
+    ledger.postpone(postponed, byes.filter(isHeld))
     crashPoints.reached('before-cursor')
-    control.acknowledge(ledger.takeAcknowledgements())
+    const acknowledged = ledger.takeAcknowledgements()
+    for (const book of [...acknowledged, ...byes.flatMap(({ topics }) => [...topics.values()])]) book.note = this.#unwritten.note(book)
+    control.acknowledge(acknowledged)
     for (const origin of byes) if (!isHeld(origin)) control.answerBye(origin)
-    return held.size === 0
+    return held.size === 0 && postponed.length === 0
   }
 
   /** Looks at holes that are due and at origins that have gone quiet. */
@@ -313,9 +335,12 @@ export class Intake {
 }
 
 /** What of a commit is kept while some records of its topic are not. */
-function withoutHeld(commit: Commit, held: { readonly from: number; readonly records: number } | undefined): Commit {
-  if (held === undefined) return commit
-  return { book: commit.book, frontier: Math.min(commit.frontier, held.from), received: commit.received - held.records }
+function withoutHeld(
+  { book, frontier, received }: Commit,
+  held: { readonly from: number; readonly records: number } | undefined,
+  upTo: number,
+): Commit {
+  return { book, frontier: Math.min(frontier, upTo, held?.from ?? upTo), received: received - (held?.records ?? 0) }
 }
 
 /** The body of a frame with `count` of its records only. */

@@ -20,6 +20,7 @@ import type { CompiledPatterns } from '../wire/pattern.ts'
 import type { Range } from '../wire/range-set.ts'
 import { type LossReason, repairingPolicy, StreamLedger } from '../wire/stream-ledger.ts'
 import type { Topic } from '../wire/topic.ts'
+import { type BookNote, readBookNote } from './book-note.ts'
 import { RepairBreaker } from './repair-breaker.ts'
 import { UnknownTail } from './unknown-tail.ts'
 
@@ -63,8 +64,10 @@ export interface TopicBook {
   onDemand: number
   filteredAtOrigin: number
   shedAtOrigin: number
-  /** Known from before a restart, and not heard of since. */
+  /** Known from before a restart. */
   isRestored: boolean
+  /** What its origin is to hold for a later run, said beside the acknowledgement; undefined while the spool says it. */
+  note: Buffer | undefined
 }
 
 /** What a frame brought that is new. */
@@ -219,7 +222,10 @@ export class Ledger {
     for (const [topic, told] of manifest.topics) {
       const known = originBook.topics.get(topic)
       // A topic whose records nobody asked for need not be followed to show how many there were.
-      const book = known ?? this.#addTopic(originBook, topic, { joinAt: told.resume, isProvisional: false, nowMs })
+      // Of what it had acknowledged when its spool kept nothing, an earlier run left word.
+      const note = readBookNote(told.note)
+      const joinAt = Math.min(told.resume, note?.joinAt ?? told.resume)
+      const book = known ?? this.#addTopic(originBook, topic, { joinAt, isProvisional: false, nowMs })
       if (book === undefined) continue
       book.filteredAtOrigin = told.filtered
       book.shedAtOrigin = told.shed
@@ -228,15 +234,17 @@ export class Ledger {
         this.#settleUnwanted(book, told.resume)
         continue
       }
-      if (book.isRestored) this.#settleRestored(book, told.resume, nowMs)
       if (book.isProvisional) {
         isNews = true
-        book.ledger.joinEarlier(told.resume, nowMs)
+        book.ledger.joinEarlier(joinAt, nowMs)
         book.isProvisional = false
         book.kept = Math.min(book.kept, book.ledger.joinAt)
         this.#dirty.add(book)
       }
       const { accepted } = book.ledger
+      // This run acknowledges nothing behind the frontier: whoever did came before it.
+      if ((book.isRestored || note !== undefined) && told.resume > book.ledger.frontier)
+        this.#settleRestored(book, told.resume, note, nowMs)
       book.ledger.announce(told, nowMs)
       if (book.ledger.accepted !== accepted) isNews = true
       heardOf += book.ledger.accepted - accepted
@@ -270,11 +278,11 @@ export class Ledger {
 
   /**
    * What was acknowledged before a restart and is not in the spool: it was written without it while the disk took
-   * nothing. Or the spool has been damaged, and nobody has it.
+   * nothing, or was lost then, and the note says so. Or the spool has been damaged, and nobody has it.
    */
-  #settleRestored(book: TopicBook, resume: number, nowMs: number): void {
-    book.isRestored = false
+  #settleRestored(book: TopicBook, resume: number, note: BookNote | undefined, nowMs: number): void {
     book.ledger.announce({ sent: resume, lead: resume, trail: 0 }, nowMs)
+    for (const { from, to, reason } of note?.losses ?? []) book.ledger.lose(from, Math.min(to, resume), reason)
     for (const { from, to } of book.ledger.missingBelow(resume)) {
       if (this.isDamaged) book.ledger.lose(from, to, 'spool_damaged')
       else {
@@ -344,6 +352,17 @@ export class Ledger {
     this.#acknowledgements.clear()
     for (const book of books) book.acknowledged = book.kept
     return books
+  }
+
+  /** The spool says again what notes said: who holds one is told anew, without. */
+  takeNotesBack(): void {
+    for (const { topics } of this.origins.values()) {
+      for (const book of topics.values()) {
+        if (book.note === undefined) continue
+        book.note = undefined
+        this.#acknowledgements.add(book)
+      }
+    }
   }
 
   /** Origins that said goodbye and wait for the answer. Only to be called when everything they sent is kept. */
@@ -473,6 +492,7 @@ export class Ledger {
       filteredAtOrigin: 0,
       shedAtOrigin: 0,
       isRestored: false,
+      note: undefined,
     }
     origin.topics.set(topic, book)
     this.#topicBooks += 1

@@ -3,7 +3,7 @@
  * origin (only that agent subscribes to it), the origin followed by `.bye` (the answer to a final manifest), `beacon.`
  * (to all: this collector lives), or `demand.` (to all, while somebody asks: this is asked, and by whom).
  */
-import { controlBytesMax, controlElementsMax, controlRangesMax, holeRecordsMax, wireVersion } from './limits.ts'
+import { controlBytesMax, controlElementsMax, controlRangesMax, holeRecordsMax, noteBytesMax, wireVersion } from './limits.ts'
 import { asCount, asMap, decodeValue, encodeValue, type WireValue } from './msgpack.ts'
 import { isTopic, type Topic } from './topic.ts'
 
@@ -15,6 +15,8 @@ export const byeSuffix = '.bye'
 export interface Acknowledgement {
   readonly topic: Topic
   readonly upTo: number
+  /** What the agent is to say back in its manifests, at most {@link noteBytesMax} bytes; it means something to the collector only. */
+  readonly note?: Uint8Array | undefined
 }
 
 /** Records the collector misses and asks to be sent again. */
@@ -35,7 +37,7 @@ export function encodeControl(message: ControlMessage): Buffer {
   return encodeValue({
     v: wireVersion,
     run: message.run,
-    acks: message.acknowledgements.map((ack) => [ack.topic, ack.upTo]),
+    acks: message.acknowledgements.map(({ topic, upTo, note }) => (note === undefined ? [topic, upTo] : [topic, upTo, note])),
     asks: message.requests.map((request) => [request.topic, request.from, request.to]),
   })
 }
@@ -51,10 +53,10 @@ export function readControl(bytes: Buffer): ControlMessage | undefined {
   const asks = readList(map['asks'])
   if (acks === undefined || asks === undefined) return undefined
   const acknowledgements: Acknowledgement[] = []
-  for (const [topic, first] of acks) {
+  for (const [topic, first, second] of acks) {
     const upTo = asCount(first)
     if (typeof topic !== 'string' || !isTopic(topic) || upTo === undefined) return undefined
-    acknowledgements.push({ topic, upTo })
+    acknowledgements.push({ topic, upTo, note: readNote(second) })
   }
   const requests: RepairRequest[] = []
   for (const [topic, first, second] of asks) {
@@ -64,6 +66,11 @@ export function readControl(bytes: Buffer): ControlMessage | undefined {
     requests.push({ topic, from, to })
   }
   return { run, acknowledgements, requests }
+}
+
+/** The note beside an acknowledgement, copied out of what it came in; undefined when there is none, or too long a one. */
+export function readNote(value: WireValue | undefined): Uint8Array | undefined {
+  return value instanceof Uint8Array && value.length <= noteBytesMax ? Uint8Array.from(value) : undefined
 }
 
 function readList(value: WireValue | undefined): WireValue[][] | undefined {

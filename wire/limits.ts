@@ -106,6 +106,15 @@ export const controlRangesMax = 256
 /** A control message. Above ZeroMQ's handshake needs (276 bytes), below anything that costs an application memory. */
 export const controlBytesMax = 65_536
 
+/** Bytes of the note beside an acknowledgement; an agent holds one for each topic and collector. */
+export const noteBytesMax = 256
+
+/** Ranges in a note, at most 19 bytes each. */
+export const noteRangesMax = 12
+
+/** Acknowledgements put into one control message: with the longest topics and notes they are 60 KiB. */
+export const acknowledgementsPerMessage = 128
+
 /** Ranges a receiver holds above the frontier of one topic. A hostile sender cannot make it hold more. */
 export const rangesPerTopicMax = 1_024
 

@@ -2,6 +2,7 @@
  * Manifests: what an origin says about itself, so that a receiver sees loss no frame can show. Body of a frame of
  * kind 4 on `sys.<service>.manifest.`; the layout is in docs/WIRE.md.
  */
+import { readNote } from './control.ts'
 import { holeRecordsMax, manifestTopicsMax } from './limits.ts'
 import { asCount, asMap, decodeValue, type WireValue } from './msgpack.ts'
 import { isTopic, type Topic } from './topic.ts'
@@ -20,6 +21,8 @@ export interface ManifestTopic {
   readonly filtered: number
   /** Records the origin shed before sending them. Informs; loss is booked by ranges. */
   readonly shed: number
+  /** What the collector last said beside its acknowledgement. */
+  readonly note?: Uint8Array | undefined
 }
 
 export interface ManifestWho {
@@ -54,7 +57,10 @@ export interface Manifest {
 
 export function manifestBody(manifest: Manifest): WireValue {
   const topics: Record<string, WireValue> = {}
-  for (const [topic, t] of manifest.topics) topics[topic] = [t.trail, t.lead, t.sent, t.resume, t.filtered, t.shed]
+  for (const [topic, t] of manifest.topics) {
+    const numbers = [t.trail, t.lead, t.sent, t.resume, t.filtered, t.shed]
+    topics[topic] = t.note === undefined ? numbers : [...numbers, t.note]
+  }
   return {
     n: manifest.number,
     final: manifest.final ? 1 : undefined,
@@ -95,7 +101,7 @@ function readTopic(value: WireValue | undefined): ManifestTopic | undefined {
   if (trail === undefined || lead === undefined || sent === undefined || resume === undefined) return undefined
   if (filtered === undefined || shed === undefined) return undefined
   if (trail > lead || sent > lead || resume > lead) return undefined
-  return { trail, lead, sent, resume, filtered, shed }
+  return { trail, lead, sent, resume, filtered, shed, note: readNote(value[6]) }
 }
 
 function readGone(value: WireValue | undefined): GoneRange[] | undefined {

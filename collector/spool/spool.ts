@@ -280,7 +280,8 @@ export class Spool {
    * @returns Where it will stand; undefined while nothing can be kept.
    */
   append(type: RecordType, first: Buffer, rest?: Buffer): Place | undefined {
-    if (this.#failure !== undefined || this.#pending.length === 0 || this.#isClosing) return undefined
+    // Behind books that are old a record would say more than there is before it.
+    if (this.#failure !== undefined || this.#areBooksOld || this.#pending.length === 0 || this.#isClosing) return undefined
     return this.#append(type, first, rest)
   }
 

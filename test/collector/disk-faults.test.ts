@@ -2,9 +2,11 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { logTopic } from '../../wire/topic.ts'
 import { type FaultyDisk, faultyDisk, smallFileSystem } from '../support/faulty-disk.ts'
 import { startCollector, type TestCollector, tempDir } from '../support/processes.ts'
 import { until } from '../support/until.ts'
+import { HandMadeAgent } from './hand-made-agent.ts'
 import { configFor, missingAndTwice, segmentsOf, settled, startSteady, stopSteady } from './spooling.ts'
 
 /** A disk that can be made to fail. */
@@ -127,6 +129,46 @@ describe.each(badDisks)('a spool whose disk %s', (_what, openDisk) => {
       expect(missingAndTwice(second.lines('steady'), logged)).toEqual({ missing: '', twice: '' })
     },
   )
+})
+
+test('what is lost while the disk fails is lost after a kill too: the applications hold it for the next collector', async () => {
+  await using dir = await tempDir()
+  await using disk = await withCalls((faulty, part) => faulty.set(['write', part, 'EIO']), /EIO/)
+  const args = configFor(dir.path, { spoolDir: disk.spoolDir })
+  const [topic, other] = [logTopic('info', 'hand'), logTopic('warn', 'hand')]
+  const lines = (from: number, to: number) => Array.from({ length: to - from }, (_, n) => JSON.stringify({ n: from + n }))
+  const first = await startCollector({ dir: dir.path, args, env: disk.env })
+  const agent = await HandMadeAgent.connect(first)
+  await agent.manifest({ topics: { [topic]: { lead: 0 } } })
+  await agent.lines(topic, 0, lines(0, 10))
+  await until(() => agent.acknowledged(topic) === 10, { what: 'the first lines are acknowledged' })
+  disk.begin()
+  await agent.lines(topic, 10, lines(10, 20))
+  await agent.lines(topic, 25, lines(25, 30))
+  await agent.lines(other, 0, lines(0, 7))
+  await agent.manifest({ topics: { [topic]: { lead: 30 }, [other]: { lead: 10, trail: 10 } }, gone: [{ topic, from: 20, to: 25 }] })
+  const books = { accepted: 40, delivered: 32, lost: { ring_evicted: 8 } }
+  await until(async () => (await totalsOf(first)).lost.ring_evicted === 8, { what: 'the losses are booked' })
+  await agent.manifest({ topics: { [topic]: { lead: 30 } } })
+  await until(() => agent.acknowledged(topic) === 30 && agent.acknowledged(other) === 10, { what: 'everything is acknowledged' })
+  expect(await totalsOf(first)).toMatchObject({ ...books, notDurable: 22 })
+  first.process.kill('SIGKILL')
+  await first.process.ended
+  disk.end()
+  const note = (of: string) =>
+    agent.heard.flatMap(({ acknowledgements }) => acknowledgements.filter((ack) => ack.topic === of)).at(-1)?.note
+  await using second = await startCollector({ dir: dir.path, args, env: disk.env })
+  await using again = await HandMadeAgent.connect(second, { origin: agent.origin })
+  const told = { [topic]: { lead: 30, resume: 30, note: note(topic) }, [other]: { lead: 10, resume: 10, note: note(other) } }
+  await again.manifest({ topics: told })
+  await until(async () => (await totalsOf(second)).accepted === 40 && (await totalsOf(second)).pending === 0, {
+    what: 'the next one has heard of it',
+  })
+  expect(await totalsOf(second)).toMatchObject({ ...books, notDurable: 22 })
+  await again.manifest({ topics: told, final: true })
+  await until(() => again.byesHeard > 0, { what: 'goodbye is answered' })
+  expect(await totalsOf(second)).toMatchObject({ ...books, inFlight: 0 })
+  await agent[Symbol.asyncDispose]()
 })
 
 test('the segment that is written to is deleted: it is noticed, a new one begins, and nothing is missing or twice', async () => {

@@ -1,5 +1,6 @@
 /** What is acknowledged, and what the books say on disk, while the spool fails and after. */
 import { describe, expect, test } from 'vitest'
+import { type BookNote, readBookNote } from '../../collector/book-note.ts'
 import { Intake, type IntakeSpool } from '../../collector/intake.ts'
 import { Ledger, type TopicBook, topicTotals } from '../../collector/ledger.ts'
 import { ledgerState, restoreLedger } from '../../collector/ledger-state.ts'
@@ -8,7 +9,7 @@ import { BlockPool } from '../../collector/spool/block.ts'
 import { encodeState, readNumbers, readState } from '../../collector/spool/spool-bodies.ts'
 import { type RecordType, recordTypes } from '../../collector/spool/spool-record.ts'
 import { decodeFrame, encodeLines, frameKinds } from '../../wire/frame.ts'
-import { spoolBlocksOutMax } from '../../wire/limits.ts'
+import { noteRangesMax, spoolBlocksOutMax } from '../../wire/limits.ts'
 import { compilePatterns } from '../../wire/pattern.ts'
 import type { Range } from '../../wire/range-set.ts'
 import { logTopic } from '../../wire/topic.ts'
@@ -26,6 +27,7 @@ function newIntake() {
   const states: Buffer[] = []
   const held: QueuedEntry[] = []
   const acknowledged: number[] = []
+  const notes: (BookNote | undefined)[] = []
   let byes = 0
   const spool: { -readonly [Key in keyof IntakeSpool]: IntakeSpool[Key] } = {
     end: 0,
@@ -53,7 +55,10 @@ function newIntake() {
     spool,
     runners: [{ sink: { patterns }, offer: (entry) => void held.push(entry), canTakeUnspooled: () => true }],
     control: {
-      acknowledge: (books) => acknowledged.push(...books.map(({ kept }) => kept)),
+      acknowledge(books) {
+        acknowledged.push(...books.map(({ kept }) => kept))
+        notes.push(...books.map(({ note }) => readBookNote(note)))
+      },
       ask: () => undefined,
       answerBye: () => {
         byes += 1
@@ -87,6 +92,15 @@ function newIntake() {
     if (!decoded.ok) throw new Error('a frame of our own is good')
     intake.take(topic, decoded.frame, { topic: Buffer.from(topic), frame })
   }
+  /** What comes next begins behind these, which are gone. */
+  const lose = (from: number, to: number) => {
+    take(to, 1)
+    write(1)
+    const gone = [{ topic, from, to }]
+    const frame = { origin, seq: 0, count: 1, time: 0, kind: frameKinds.manifest, onDemand: false, body: Buffer.alloc(0) }
+    const told = { number: 0, final: false, urgent: false, everyMs: 2_000, gone, who: undefined, topics: new Map() }
+    intake.announce(frame, told)
+  }
   const book = () => ledger.origins.get(origin)?.topics.get(topic) as TopicBook
   /** The sink has written the first entries it holds. */
   const write = (entries: number) => {
@@ -115,12 +129,65 @@ function newIntake() {
     return states.at(-1) ?? Buffer.alloc(0)
   }
   const numbers = () => appended.flatMap(({ type, body }) => (type === recordTypes.numbers ? (readNumbers(body) ?? []) : []))
-  return { intake, ledger, spool, acknowledged, byes: () => byes, manifest, take, write, fail, roll, restored, book, numbers, held }
+  return {
+    intake,
+    ledger,
+    spool,
+    acknowledged,
+    notes,
+    lose,
+    byes: () => byes,
+    manifest,
+    take,
+    write,
+    fail,
+    roll,
+    restored,
+    book,
+    numbers,
+    held,
+  }
 }
 
 const missingOf = (ledger: Ledger): Range[] => ledger.origins.get(origin)?.topics.get(topic)?.ledger.missingBelow(1e9) ?? []
 
 describe('while the spool fails', () => {
+  test('what a sink has written since is in the spool before its place may be, or the next run would write it twice', () => {
+    const it = newIntake()
+    it.fail()
+    it.take(0, 10)
+    it.spool.isFailing = false
+    // Books that are written down now do not have it: the sink has not.
+    it.roll()
+    it.write(1)
+    expect(it.numbers()).toEqual([])
+    it.intake.settle()
+    expect(it.numbers()).toEqual([expect.objectContaining({ from: 0, count: 10, notDurable: true })])
+  })
+
+  test('what is lost goes as a note beside the acknowledgement, which reaches no further than the note; both end with it', async () => {
+    const it = newIntake()
+    it.take(0, 10)
+    it.write(1)
+    await it.intake.commit()
+    expect(it.notes).toEqual([undefined])
+    it.fail()
+    it.lose(10, 20)
+    await it.intake.commit()
+    expect(it.acknowledged.at(-1)).toBe(21)
+    expect(it.notes.at(-1)).toEqual({ joinAt: 0, losses: [{ from: 10, to: 20, reason: 'ring_evicted' }] })
+    // Ranges that touch are one; of the others twelve find room.
+    for (let n = 1; n < noteRangesMax + 3; n += 1) it.lose(11 + 10 * n, 20 + 10 * n)
+    expect(await it.intake.commit()).toBe(false)
+    expect(it.acknowledged.at(-1)).toBe(11 + 10 * noteRangesMax)
+    expect(it.notes.at(-1)?.losses).toHaveLength(noteRangesMax)
+    it.spool.isFailing = false
+    it.roll()
+    expect(await it.intake.commit()).toBe(true)
+    expect(it.acknowledged.at(-1)).toBe(21 + 10 * (noteRangesMax + 2))
+    expect(it.notes.at(-1)).toBeUndefined()
+  })
+
   test('what comes is acknowledged as far as every sink has it, and no further, however much more comes', async () => {
     const it = newIntake()
     it.take(0, 10)

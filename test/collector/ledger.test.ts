@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { encodeBookNote } from '../../collector/book-note.ts'
 import { Ledger, type Receipt, type Totals, topicTotals } from '../../collector/ledger.ts'
 import {
   askedRangesMax,
@@ -13,6 +14,7 @@ import {
   topicBooksMax,
 } from '../../wire/limits.ts'
 import type { Manifest, ManifestTopic } from '../../wire/manifest.ts'
+import { encodeValue } from '../../wire/msgpack.ts'
 import { compilePatterns } from '../../wire/pattern.ts'
 import { logTopic, type Topic } from '../../wire/topic.ts'
 
@@ -570,3 +572,62 @@ function checkBooks(ledger: Ledger): void {
     }
   }
 }
+
+describe('a note that an earlier run has left with an origin', () => {
+  const losses = [
+    { from: 10, to: 20, reason: 'ring_evicted' },
+    { from: 30, to: 35, reason: 'unanswered' },
+  ] as const
+  const warn = logTopic('warn', 'shop')
+  const told = { lead: 50, resume: 40, trail: 40, note: encodeBookNote({ joinAt: 0, losses }) }
+  const restored = (topics: Readonly<Record<string, number>>) => {
+    const ledger = newLedger()
+    for (const [name, count] of Object.entries(topics)) ledger.receive(origin, name as Topic, { seq: 0, count }, 0)
+    ledger.announce(origin, manifest(Object.fromEntries(Object.entries(topics).map(([name, lead]) => [name, { lead }]))), 0)
+    for (const { topics: books } of ledger.origins.values()) for (const book of books.values()) ledger.restored(book)
+    return ledger
+  }
+
+  test.each([
+    ['of a topic that is in the books', { [topic]: 5 }],
+    ['of a topic that is in none', {}],
+  ])('%s: what it says was lost is lost, the rest of what was acknowledged was delivered', (_what, before) => {
+    const ledger = restored(before)
+    ledger.announce(origin, manifest({ [topic]: told }), 0)
+    expect(fates(ledger)).toMatchObject({ accepted: 50, delivered: 40 - 15, lost: { ring_evicted: 10, unanswered: 5 } })
+    // Said again it changes nothing.
+    ledger.announce(origin, manifest({ [topic]: told }), 0)
+    expect(fates(ledger)).toMatchObject({ accepted: 50, delivered: 40 - 15, lost: { ring_evicted: 10, unanswered: 5 } })
+  })
+
+  test('is read although an older manifest came first, and although a frame did', () => {
+    const ledger = restored({ [topic]: 5 })
+    ledger.announce(origin, manifest({ [topic]: { lead: 50, resume: 5 } }), 0)
+    ledger.receive(origin, topic, { seq: 40, count: 10 }, 0)
+    ledger.receive(origin, warn, { seq: 40, count: 10 }, 0)
+    ledger.announce(origin, manifest({ [topic]: told, [warn]: told }), 0)
+    for (const name of [topic, warn]) {
+      const book = ledger.origins.get(origin)?.topics.get(name)
+      expect(book && topicTotals(book)).toMatchObject({
+        accepted: 50,
+        delivered: 35,
+        lost: { ring_evicted: 10, unanswered: 5 },
+        inFlight: 0,
+      })
+    }
+  })
+
+  test('that cannot be read is none', () => {
+    for (const note of [
+      Buffer.from([0xc1]),
+      encodeValue([1, 2]),
+      encodeValue([0, 0, 5, 99]),
+      encodeValue('x'),
+      encodeValue([0, 0, 2 ** 40, 0]),
+    ]) {
+      const ledger = restored({ [topic]: 5 })
+      ledger.announce(origin, manifest({ [topic]: { ...told, note } }), 0)
+      expect(fates(ledger)).toMatchObject({ accepted: 50, delivered: 40, lost: {} })
+    }
+  })
+})

@@ -4,6 +4,7 @@
  * the next run begins with that.
  */
 
+import { acknowledgementOf } from '../../collector/control-publisher.ts'
 import { Intake, type IntakePorts } from '../../collector/intake.ts'
 import { type Ask, Ledger, type OriginBook, type TopicBook } from '../../collector/ledger.ts'
 import { ledgerState } from '../../collector/ledger-state.ts'
@@ -11,7 +12,7 @@ import { LossReport } from '../../collector/loss-report.ts'
 import { type RecoveryOptions, recover } from '../../collector/recovery.ts'
 import { encodeSinkPlace, encodeState } from '../../collector/spool/spool-bodies.ts'
 import { recordTypes } from '../../collector/spool/spool-record.ts'
-import { beaconTopic, byeSuffix, type ControlMessage, encodeBeacon, encodeControl } from '../../wire/control.ts'
+import { type Acknowledgement, beaconTopic, byeSuffix, type ControlMessage, encodeBeacon, encodeControl } from '../../wire/control.ts'
 import { decodeFrame, frameKinds } from '../../wire/frame.ts'
 import { checkpointEveryMs, controlRangesMax, holeGraceMs, repairAttemptsMax } from '../../wire/limits.ts'
 import { readManifest } from '../../wire/manifest.ts'
@@ -26,6 +27,8 @@ export interface CollectorCounts {
   crashes: number
   /** Spooled records of which a crash left nothing. */
   rolledBack: number
+  /** After its disk had failed. */
+  crashesOnBadDisk: number
   turnedAway: number
   notDurable: number
   requests: number
@@ -43,6 +46,9 @@ export interface CollectorWorld {
   readonly syncEveryMs: number
   readonly sinkMs: number
   readonly read: ReadLines
+  readonly withoutNotes?: boolean
+  /** How far an origin knows its records to be kept by the collector at these addresses. */
+  readonly toldUpTo?: (origin: string, topic: Topic, addresses: readonly string[]) => number
 }
 
 const tickEveryMs = holeGraceMs / 5
@@ -57,6 +63,7 @@ export class SimulatedCollector {
   readonly counts: CollectorCounts = {
     crashes: 0,
     rolledBack: 0,
+    crashesOnBadDisk: 0,
     turnedAway: 0,
     notDurable: 0,
     requests: 0,
@@ -65,6 +72,8 @@ export class SimulatedCollector {
     late: 0,
     refusedFrames: 0,
   }
+  /** Records at the sink that a run knew alone when it was killed while its disk failed: by origin and topic. */
+  readonly forgotten = new Map<string, number>()
   run: CollectorRun | undefined
   readonly #world: CollectorWorld
   #runs = 0
@@ -93,11 +102,30 @@ export class SimulatedCollector {
   crash(what: 'process' | 'machine'): void {
     if (this.run === undefined) return
     this.counts.crashes += 1
+    if (this.disk.failures > 0) {
+      this.counts.crashesOnBadDisk += 1
+      this.#forget(this.run)
+    }
     this.run.crash()
     this.run = undefined
     const before = this.disk.records.length
-    if (what === 'machine') this.disk.loseUnsynced()
+    if (what === 'machine') {
+      this.disk.loseUnsynced()
+      this.content.losePower()
+    }
     this.counts.rolledBack += before - this.disk.records.length
+  }
+
+  #forget({ ledger }: CollectorRun): void {
+    for (const { origin, topics } of ledger?.origins.values() ?? []) {
+      for (const topic of topics.keys()) {
+        const key = `${origin} ${topic}`
+        const toldUpTo = this.#world.toldUpTo?.(origin, topic, this.addresses) ?? 0
+        let untold = 0
+        for (const { from, to } of this.content.kept(origin, topic).within(toldUpTo, Number.POSITIVE_INFINITY)) untold += to - from
+        this.forgotten.set(key, (this.forgotten.get(key) ?? 0) + untold)
+      }
+    }
   }
 }
 
@@ -284,7 +312,7 @@ export class CollectorRun implements Host {
   #acknowledge(books: readonly TopicBook[]): void {
     for (const [origin, list] of grouped(books, (book) => book.origin)) {
       for (const part of slices(list)) {
-        this.#say(origin.origin, { acknowledgements: part.map(({ topic, kept }) => ({ topic, upTo: kept })) })
+        this.#say(origin.origin, { acknowledgements: part.map((book) => this.#acknowledgementOf(book)) })
       }
     }
   }
@@ -303,7 +331,12 @@ export class CollectorRun implements Host {
   }
 
   #answerBye({ origin, topics }: OriginBook): void {
-    this.#say(origin + byeSuffix, { acknowledgements: [...topics.values()].map(({ topic, kept }) => ({ topic, upTo: kept })) })
+    this.#say(origin + byeSuffix, { acknowledgements: [...topics.values()].map((book) => this.#acknowledgementOf(book)) })
+  }
+
+  #acknowledgementOf(book: TopicBook): Acknowledgement {
+    const acknowledgement = acknowledgementOf(book)
+    return this.#world.withoutNotes === true ? { ...acknowledgement, note: undefined } : acknowledgement
   }
 
   #say(topic: string, { acknowledgements = [], requests = [] }: Partial<ControlMessage>): void {
@@ -341,6 +374,7 @@ export class CollectorRun implements Host {
     this.#world.time.after(Math.max(checkpointEveryMs, this.tickEveryMs), () => {
       if (!this.#isUp) return
       const { lowest } = this.sink
+      this.#books?.intake.settle()
       const place = this.#spool.append(recordTypes.sink, encodeSinkPlace({ sink: this.sink.name, position: lowest, files: [] }))
       void this.#spool.sync().then((isDurable) => {
         if (!this.#isUp || !isDurable || place === undefined) return

@@ -1,6 +1,7 @@
 /**
- * A keeping sink in virtual time, brought along by hand instead of by a runner. What it has is on its disk; after a
- * crash it is cut back to the place that was written down last, and takes the rest from the spool again.
+ * A keeping sink in virtual time, brought along by hand instead of by a runner. What it has is with its kernel; when
+ * the power goes it is cut back to the place that was written down last. What comes again after a kill and is there
+ * already is passed over, as a file sink does.
  */
 import type { IntakeRunner } from '../../collector/intake.ts'
 import type { QueuedEntry } from '../../collector/sink-runner.ts'
@@ -37,6 +38,10 @@ export class SinkContent {
   readonly #kept = new Map<string, RangeSet>()
   /** Since the place that was written down last. */
   #sincePlace: Batch[] = []
+  /** What an earlier run may have written behind its place, and this one has not been given yet. */
+  readonly #passable = new Map<string, RangeSet>()
+  /** The power was gone since the last start. */
+  #isCutBack = false
 
   constructor(read: ReadLines) {
     this.#read = read
@@ -57,7 +62,10 @@ export class SinkContent {
     if (!isGenuine) this.forged += 1
     let fresh = 0
     for (const range of this.kept(origin, topic).add(from, from + count)) fresh += range.to - range.from
-    this.duplicates += count - fresh
+    const passable = this.#passable.get(`${origin} ${topic}`)
+    const passableRecords = passable?.size ?? 0
+    passable?.remove(from, from + count)
+    this.duplicates += count - fresh - (passableRecords - (passable?.size ?? 0))
     this.#sincePlace.push({ position, origin, topic, from, to: from + count })
   }
 
@@ -66,7 +74,24 @@ export class SinkContent {
     this.#sincePlace = this.#sincePlace.filter((batch) => batch.position >= position)
   }
 
-  cutBack(position: number): void {
+  /** The power goes: what no place has been written down for is gone. */
+  losePower(): void {
+    this.#isCutBack = true
+  }
+
+  /** A run goes on at a place. */
+  goOn(position: number): void {
+    if (this.#isCutBack) this.#cutBack(position)
+    this.#isCutBack = false
+    for (const { origin, topic, from, to, ...batch } of this.#sincePlace) {
+      const key = `${origin} ${topic}`
+      const passable = this.#passable.get(key) ?? new RangeSet()
+      this.#passable.set(key, passable)
+      if (batch.position >= position) passable.add(from, to)
+    }
+  }
+
+  #cutBack(position: number): void {
     for (const batch of this.#sincePlace) if (batch.position >= position) this.kept(batch.origin, batch.topic).remove(batch.from, batch.to)
     this.#sincePlace = this.#sincePlace.filter((batch) => batch.position < position)
   }
@@ -102,7 +127,7 @@ export class SimulatedSink implements IntakeRunner {
   /** Takes up the place that was written down last. */
   restore(places: readonly SinkPlace[], oldest: number): Promise<number> {
     const position = Math.max(oldest, places.at(-1)?.position ?? 0)
-    this.#options.content.cutBack(position)
+    this.#options.content.goOn(position)
     return Promise.resolve(position)
   }
 

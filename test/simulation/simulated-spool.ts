@@ -20,6 +20,8 @@ export class SimulatedDisk {
   segments: number[] = []
   stuckUntilMs = 0
   failingUntilMs = 0
+  /** Times that what was to be written was given up. */
+  failures = 0
 
   constructor(traits: DiskTraits) {
     this.traits = traits
@@ -44,6 +46,8 @@ const pool = new BlockPool()
 export class SimulatedSpool implements IntakeSpool {
   end: number
   written: number
+  /** Behind what the disk has, or has been given up. */
+  durable: number
   events: SpoolEvents = noEvents
   /** Told after each step. */
   #waiting: (() => void)[] = []
@@ -54,14 +58,17 @@ export class SimulatedSpool implements IntakeSpool {
   #isWriting = false
   #isSyncing = false
   #retryAtMs: number | undefined
+  /** The books at the head of the last segment are those of when it was tried. */
+  #areBooksOld = false
   #failures = 0
   #isUp = true
 
   constructor(time: VirtualTime, disk: SimulatedDisk) {
     this.#time = time
     this.#disk = disk
-    this.end = disk.records.at(-1)?.end ?? disk.durable
+    this.end = disk.records.at(-1)?.end ?? 0
     this.written = this.end
+    this.durable = this.end
     disk.durable = this.end
     disk.segments = disk.segments.filter((position) => position < this.end)
   }
@@ -75,10 +82,6 @@ export class SimulatedSpool implements IntakeSpool {
     return this.#disk.records[0]?.position ?? this.end
   }
 
-  get durable(): number {
-    return this.#disk.durable
-  }
-
   get isFailing(): boolean {
     return this.#retryAtMs !== undefined
   }
@@ -89,18 +92,19 @@ export class SimulatedSpool implements IntakeSpool {
   }
 
   needsRoll(nowMs: number): boolean {
-    if (this.#retryAtMs !== undefined) return nowMs >= this.#retryAtMs
-    return this.#segmentFrom === undefined || this.end - this.#segmentFrom >= this.#disk.traits.segmentBytes
+    if (this.#retryAtMs !== undefined) return this.#unwritten.length === 0 && nowMs >= this.#retryAtMs
+    return this.#segmentFrom === undefined || this.#areBooksOld || this.end - this.#segmentFrom >= this.#disk.traits.segmentBytes
   }
 
   roll(state: Buffer): void {
+    if (this.#retryAtMs === undefined) this.#areBooksOld = false
     this.#segmentFrom = this.end
     this.#disk.segments.push(this.end)
     this.#append(recordTypes.state, state)
   }
 
   append(type: RecordType, first: Buffer, rest?: Buffer): ReturnType<IntakeSpool['append']> {
-    if (this.#segmentFrom === undefined || this.isFailing) return undefined
+    if (this.#segmentFrom === undefined || this.isFailing || this.#areBooksOld) return undefined
     // The memory of `rest` is the caller's again.
     return this.#append(type, rest === undefined ? first : Buffer.concat([first, rest]), rest?.length)
   }
@@ -129,14 +133,17 @@ export class SimulatedSpool implements IntakeSpool {
   }
 
   #fail(): void {
+    this.#areBooksOld = true
     this.#failures += 1
+    this.#disk.failures += 1
     this.#retryAtMs = this.#time.nowMs + spoolRetryMs.first
     const from = this.written
     this.#unwritten = []
+    this.#disk.segments = this.#disk.segments.filter((position) => position < from)
     this.#segmentFrom = undefined
     this.written = this.end
-    const { durable } = this.#disk
-    this.#disk.durable = this.end
+    const { durable } = this
+    this.durable = this.end
     this.events.abandoned(from, durable)
     this.#letOn()
   }
@@ -165,6 +172,7 @@ export class SimulatedSpool implements IntakeSpool {
     this.#time.after(this.#disk.traits.syncMs + Math.max(0, this.#disk.stuckUntilMs - this.#time.nowMs), () => {
       this.#isSyncing = false
       if (!this.#isUp) return
+      this.durable = Math.max(this.durable, upTo)
       this.#disk.durable = Math.max(this.#disk.durable, upTo)
       this.#letOn()
     })

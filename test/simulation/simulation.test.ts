@@ -107,6 +107,10 @@ describe(`seeds ${seeds[0]} to ${seeds.at(-1)}`, () => {
     }
   })
 
+  test.skipIf(isReplay)('in some seeds the same collector was killed and its disk failed', () => {
+    expect(counts.crashesOnBadDisk).toBeGreaterThan(0.2 * seeds.length)
+  })
+
   test.skipIf(isReplay)('a seed is the same world every time', async () => {
     for (const seed of seeds.slice(0, 3)) {
       expect(await simulate(seed)).toEqual(outcomes[seeds.indexOf(seed)])
@@ -122,6 +126,11 @@ describe.skipIf(isReplay)('what the protocol is made of is missed when it is lef
   test('without manifests the ends of bursts are lost and in no book', async () => {
     const outcomes = await simulateAll(few, { withoutManifests: true })
     expect(wrongIn(outcomes, /accepted there, \d+ here|nothing is known of/)).toBeGreaterThan(controlSeeds / 2)
+  })
+
+  test('without notes a collector that is killed while its disk fails takes lost records for delivered ones', async () => {
+    const outcomes = await simulateAll(few, { withoutNotes: true })
+    expect(wrongIn(outcomes, /booked as delivered, \d+ at the sink|joined at/)).toBeGreaterThan(0)
   })
 
   test('with one number space for all topics, a collector that takes only some of them books losses that are none', async () => {
