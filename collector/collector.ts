@@ -133,7 +133,8 @@ export class Collector {
   readonly #context: Context
   readonly #keepingSinks: readonly KeepingSink[]
   readonly #passingSinks: readonly Sink[]
-  readonly #compressor: Compressor
+  /** By the name of the sink. */
+  readonly #compressors: ReadonlyMap<string, Compressor>
   readonly #ingest: Ingest
   readonly #control: ControlPublisher
   readonly #tail: TailPublisher
@@ -168,8 +169,8 @@ export class Collector {
     this.#config = config
     this.#prefixes = [...compilePatterns(config.subscribe).prefixes, 'sys.']
     this.#context = privateContext()
-    const { keeping, passing, compressor } = openSinks(config.sinks, config.onTrouble)
-    this.#compressor = compressor
+    const { keeping, passing, compressors } = openSinks(config.sinks, config.onTrouble)
+    this.#compressors = compressors
     this.#keepingSinks = keeping
     this.#passingSinks = passing
     this.#ingest = new Ingest(this.#context, config.listen.data, {
@@ -306,7 +307,7 @@ export class Collector {
         const { end } = spool
         return await waitUntil(() => runner === undefined || runner.lowest >= end || !runner.hasWork)
       },
-      holdFiles: () => this.#compressor.hold(),
+      holdFiles: () => this.#compressors.get(name ?? '')?.hold() ?? (() => undefined),
       tailIsHere: (tail) => waitUntil(() => this.#tailSubscriptions.has(`${tailNamePrefix}${tail}.`)),
     }
   }

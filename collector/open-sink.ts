@@ -1,5 +1,6 @@
 import { compilePatterns } from '../wire/pattern.ts'
 import type { FileSinkConfig, SinkConfig } from './config.ts'
+import { threadsTrouble } from './disk-threads.ts'
 import { Compressor } from './sinks/compressor.ts'
 import { FileSink } from './sinks/file-sink.ts'
 import { InfluxSink } from './sinks/influx/influx-sink.ts'
@@ -11,12 +12,11 @@ import { StdoutSink } from './sinks/stdout-sink.ts'
 export function openSinks(
   configs: Readonly<Record<string, SinkConfig>>,
   onTrouble: (message: string) => void,
-): { readonly keeping: readonly KeepingSink[]; readonly passing: readonly Sink[]; readonly compressor: Compressor } {
+): { readonly keeping: readonly KeepingSink[]; readonly passing: readonly Sink[]; readonly compressors: ReadonlyMap<string, Compressor> } {
   const keeping: KeepingSink[] = []
   const passing: Sink[] = []
   const paths = logPaths(configs)
-  // One for all: never more than one file is compressed at a time.
-  const compressor = new Compressor()
+  const compressors = new Map<string, Compressor>()
   for (const [name, config] of Object.entries(configs)) {
     const { topics, onDemand: takesOnDemand } = config
     const patterns = compilePatterns(topics)
@@ -24,6 +24,8 @@ export function openSinks(
       case 'file': {
         const { rotateBytes, compress, keep } = config
         const path = paths.get(name) ?? logPath(config, [])
+        const compressor = new Compressor()
+        compressors.set(name, compressor)
         keeping.push(new FileSink({ name, topics, patterns, takesOnDemand, path, rotateBytes, compress, keep, compressor, onTrouble }))
         break
       }
@@ -34,7 +36,9 @@ export function openSinks(
         passing.push(new StdoutSink({ name, topics, patterns, takesOnDemand }, process.stdout))
     }
   }
-  return { keeping, passing, compressor }
+  const trouble = threadsTrouble(paths.size, process.env['UV_THREADPOOL_SIZE'])
+  if (trouble !== undefined) onTrouble(trouble)
+  return { keeping, passing, compressors }
 }
 
 /** Paths of the sinks, each giving way to those that are more its own. */

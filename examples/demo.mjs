@@ -32,7 +32,7 @@ const requests = [
   { method: 'POST', path: '/orders', body: '{"item":"cup","count":6}' },
 ]
 
-const spillway = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url))
+const spillway = fileURLToPath(new URL('../dist/cli/spillway.cjs', import.meta.url))
 const shopFile = fileURLToPath(new URL('shop.mjs', import.meta.url))
 
 /** Aborted by Ctrl-C and by a child that fails; whatever is being waited for then ends. */

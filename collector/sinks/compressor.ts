@@ -1,9 +1,14 @@
-/** Has files compressed by a worker thread: one at a time, for all sinks of the process. The thread ends when it has nothing to do. */
+/**
+ * Has a sink's files compressed by a worker thread, which ends when it has nothing to do. In a process one file is
+ * compressed at a time, whichever sink it belongs to; one whose disk hangs keeps the others waiting for a minute at most.
+ */
 import { Worker } from 'node:worker_threads'
 import type { CompressAnswer, CompressJob } from './compress-worker.ts'
 
 /** Starting a thread costs some 40 ms; one that waits costs some 10 MiB. */
 const idleMs = 2_000
+/** A file of the size of a spool is compressed in less. */
+const turnMaxMs = 60_000
 const workerUrl = new URL('./compress-worker.js', import.meta.url)
 
 export class Compressor {
@@ -44,14 +49,19 @@ export class Compressor {
 
   async #run(job: CompressJob): Promise<void> {
     if (this.#isClosed) throw new Error('closed')
+    const end = await takeTurn()
+    if (this.#isClosed) {
+      end()
+      throw new Error('closed')
+    }
     clearTimeout(this.#idleTimer)
-    // What was given to the process, to its first thread above all, is not for this one.
     const worker = this.#worker ?? this.#begin()
     const error = await new Promise<string | undefined>((resolve) => {
       this.#answer = resolve
       worker.postMessage(job)
     })
     this.#answer = undefined
+    end()
     if (this.#worker !== undefined) {
       this.#idleTimer = setTimeout(() => void this.#worker?.terminate(), idleMs)
       this.#idleTimer.unref()
@@ -82,5 +92,23 @@ export class Compressor {
     for (const go of this.#released.splice(0)) go()
     clearTimeout(this.#idleTimer)
     await this.#worker?.terminate()
+  }
+}
+
+let lastTurn: Promise<void> = Promise.resolve()
+
+/** Resolves when nothing else of this process is being compressed, or hangs. What it resolves to ends the turn. */
+async function takeTurn(): Promise<() => void> {
+  const before = lastTurn
+  let end = (): void => undefined
+  lastTurn = new Promise((resolve) => {
+    end = resolve
+  })
+  await before
+  const timer = setTimeout(end, turnMaxMs)
+  timer.unref()
+  return () => {
+    clearTimeout(timer)
+    end()
   }
 }

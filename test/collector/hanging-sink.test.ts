@@ -2,18 +2,23 @@
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { drainMaxMs } from '../../wire/limits.ts'
+import { logTopic } from '../../wire/topic.ts'
 import { faultyDisk } from '../support/faulty-disk.ts'
 import { keptLines, startCollector, tempDir } from '../support/processes.ts'
 import { until } from '../support/until.ts'
+import { HandMadeAgent } from './hand-made-agent.ts'
 import { configFor, expectBooksAddUp, missingAndTwice, numbersOf, settled, startSteady, stopSteady } from './spooling.ts'
 
 const mebibyte = 1_048_576
 
-/** Two file sinks with paths of their own, each for its own services. */
+/** A file sink with a path of its own, for some services. */
+function sinkOf(dir: string, name: string, services: readonly string[]): string {
+  const topics = services.map((service) => `'log.*.${service}.>'`).join(', ')
+  return `${name}: { type: file, topics: [${topics}], path: '${dir}/${name}/{service}/{date}.ndjson', rotate: { size: 256KiB } }`
+}
+
 function twoSinks(dir: string): string {
-  const sink = (name: string, services: readonly string[]) =>
-    `${name}: { type: file, topics: [${services.map((service) => `'log.*.${service}.>'`).join(', ')}], path: '${dir}/${name}/{service}/{date}.ndjson', rotate: { size: 256KiB } }`
-  return `${sink('good', ['good'])}, ${sink('hung', ['a', 'b', 'c', 'd', 'e', 'f'])}`
+  return `${sinkOf(dir, 'good', ['good'])}, ${sinkOf(dir, 'hung', ['a', 'b', 'c', 'd', 'e', 'f'])}`
 }
 
 test('its neighbour stays current; its oldest records expire when the spool is full, and the books add up', async () => {
@@ -81,6 +86,43 @@ test('with more files hanging than Node has threads for files, its neighbour sta
   for (const [i, service] of services.entries()) {
     expect(missingAndTwice(kept('hung', service), logged[i + 1] ?? 0)).toEqual({ missing: '', twice: '' })
   }
+})
+
+test('with five sinks hanging at once, each in all it does, the sixth stays current and the spool is written', async () => {
+  await using dir = await tempDir()
+  await using disk = await faultyDisk()
+  const hung = ['hung-1', 'hung-2', 'hung-3', 'hung-4', 'hung-5']
+  const sinks = [sinkOf(dir.path, 'good', ['good']), ...hung.map((name) => sinkOf(dir.path, name, [`a-${name}`, `b-${name}`, `c-${name}`]))]
+  const args = configFor(dir.path, { sinks: sinks.join(', ') })
+  await using collector = await startCollector({ dir: dir.path, args, env: disk.env })
+  expect(collector.process.stderr).not.toContain('UV_THREADPOOL_SIZE')
+  await using agent = await HandMadeAgent.connect(collector)
+  await using good = await startSteady(collector, { service: 'good', perTick: 2, padBytes: 100 })
+  const kept = (sink: string, service: string) => keptLines(join(dir.path, sink, service))
+  const counts = new Map<string, number>(hung.flatMap((name) => ['a', 'b', 'c'].map((file) => [`${file}-${name}`, 0])))
+  const round = async () => {
+    for (const [service, count] of counts) {
+      await agent.lines(logTopic('info', service), count, [JSON.stringify({ n: count }), JSON.stringify({ n: count + 1 })])
+      counts.set(service, count + 2)
+    }
+  }
+  await round()
+  await until(() => hung.every((name) => kept(name, `c-${name}`).length === 2), { what: 'all are written' })
+  disk.set(['write', '/hung-', 'hang'], ['sync', '/hung-', 'hang'], ['open', '/hung-', 'hang'])
+  await round()
+  const status = () => collector.status()
+  const waiting = async () => Object.entries((await status()).sinks).filter(([, sink]) => (sink.pendingRecords ?? 0) > 0)
+  await until(async () => (await waiting()).filter(([name]) => hung.includes(name)).length === hung.length, { what: 'all five hang' })
+  const [lines, { totals }] = [kept('good', 'good').length, await status()]
+  await until(async () => (await status()).totals.spooled > totals.spooled + 2_000, { what: 'the spool is written' })
+  await until(() => kept('good', 'good').length > lines + 1_000, { what: 'the sixth stays current' })
+  expect((await status()).sinks['good']?.pendingRecords).toBeLessThan(1_000)
+  for (const name of hung) expect((await status()).sinks[name]?.pendingRecords).toBe(2 * 3)
+  disk.set()
+  const all = (await stopSteady(good)) + [...counts.values()].reduce((sum, count) => sum + count, 0)
+  await agent.manifest({ final: true })
+  expect((await settled(collector, all)).totals).toMatchObject({ accepted: all, delivered: all, expired: 0, notDurable: 0 })
+  for (const [service, count] of counts) expect(missingAndTwice(kept(service.slice(2), service), count)).toEqual({ missing: '', twice: '' })
 })
 
 test('it does not hold up the end of the collector, and the next start writes what it owes', async () => {

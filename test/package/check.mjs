@@ -102,7 +102,15 @@ async function checkContents(tarball) {
   const names = readdirSync(join(folder, 'package'), { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name).slice(join(folder, 'package/').length))
-  for (const name of ['README.md', 'LICENSE', 'CHANGELOG.md', 'docs/ERRORS.md', 'docs/WIRE.md', 'dist/cli/main.js']) {
+  for (const name of [
+    'README.md',
+    'LICENSE',
+    'CHANGELOG.md',
+    'docs/ERRORS.md',
+    'docs/WIRE.md',
+    'dist/cli/spillway.cjs',
+    'dist/cli/main.js',
+  ]) {
     expect(names.includes(name), `${name} is missing`)
   }
   let bytes = 0

@@ -11,7 +11,7 @@ import type { CollectorStatus } from '../../collector/status.ts'
 import { until } from './until.ts'
 
 export const root: string = fileURLToPath(new URL('../..', import.meta.url))
-export const cli: string = join(root, 'dist/cli/main.js')
+export const cli: string = join(root, 'dist/cli/spillway.cjs')
 export const appsDir: string = join(root, 'test/apps')
 
 export interface Ended {
