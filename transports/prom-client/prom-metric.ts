@@ -10,7 +10,8 @@
 export interface PromMetric {
   readonly name: string
   readonly help?: string
-  readonly type: PromType
+  /** prom-client 14 does not say it here. */
+  readonly type?: PromType
   readonly collect?: () => unknown
   readonly get?: () => unknown
 }
@@ -47,8 +48,17 @@ const types: ReadonlySet<unknown> = new Set<PromType>(['counter', 'gauge', 'hist
 /** Whether something in a registry is a metric whose values can be had. */
 export function isPromMetric(metric: unknown): metric is PromMetric {
   if (metric === null || typeof metric !== 'object') return false
-  const { name, type, get } = metric as Partial<PromMetric>
-  return typeof name === 'string' && types.has(type) && (typeof get === 'function' || hasValues(metric))
+  const { name, get } = metric as Partial<PromMetric>
+  return typeof name === 'string' && typeOf(metric) !== undefined && (typeof get === 'function' || hasValues(metric))
+}
+
+/** What it is, by its own word or by what can be done with it. */
+export function typeOf(metric: object): PromType | undefined {
+  if ('type' in metric && types.has(metric.type)) return metric.type as PromType
+  if ('upperBounds' in metric) return 'histogram'
+  if ('percentiles' in metric) return 'summary'
+  if ('set' in metric) return 'gauge'
+  return 'inc' in metric ? 'counter' : undefined
 }
 
 /** Whether prom-client keeps its values where they can be read at once. */
@@ -79,9 +89,10 @@ interface Kept {
 
 function readKept(metric: PromMetric, key: string, { labels = {}, value, sum, count, bucketValues, td }: Kept): PromSample | undefined {
   const sample = { key, labels, bounds: [], counts: [], quantiles: noQuantiles }
-  if (metric.type === 'counter' || metric.type === 'gauge') return typeof value === 'number' ? { ...sample, value } : undefined
+  const type = typeOf(metric)
+  if (type === 'counter' || type === 'gauge') return typeof value === 'number' ? { ...sample, value } : undefined
   if (typeof sum !== 'number' || typeof count !== 'number') return undefined
-  if (metric.type === 'summary')
+  if (type === 'summary')
     return { ...sample, value: sum, counts: [count], quantiles: td === undefined ? noQuantiles : readDigest(metric, td) }
   const { upperBounds: bounds } = metric as { readonly upperBounds?: readonly number[] }
   if (bucketValues === undefined || !Array.isArray(bounds)) return undefined
@@ -98,7 +109,9 @@ function readDigest(metric: PromMetric, digest: NonNullable<Kept['td']>): PromSa
 }
 
 /** The same from an answer of `get()`, in which the buckets of a histogram are values of their own. */
-export function readAnswer({ name, type }: PromMetric, answer: unknown): PromSample[] {
+export function readAnswer(metric: PromMetric, answer: unknown): PromSample[] {
+  const { name } = metric
+  const type = typeOf(metric)
   const { values } = (answer ?? {}) as PromAnswer
   const gathered = new Map<string, Gathered>()
   for (const { labels = {}, value, metricName = name } of Array.isArray(values) ? values : []) {
@@ -123,7 +136,7 @@ interface Gathered {
   readonly quantiles: { readonly quantile: number; readonly value: number }[]
 }
 
-function sampleOf(type: PromType, key: string, { labels, value, upTo, count, quantiles }: Gathered): PromSample {
+function sampleOf(type: PromType | undefined, key: string, { labels, value, upTo, count, quantiles }: Gathered): PromSample {
   const finite = upTo.filter(({ bound }) => bound < Number.POSITIVE_INFINITY).sort((a, b) => a.bound - b.bound)
   const totals = [...finite.map((bucket) => bucket.count), count]
   const counts = type === 'counter' || type === 'gauge' ? [] : totals.map((total, i) => total - (totals[i - 1] ?? 0))

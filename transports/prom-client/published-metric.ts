@@ -2,13 +2,14 @@
  * One metric of prom-client and the instruments it is published through. prom-client counts since the process began; what
  * is told is the increase since the last time, first of all everything since zero.
  */
+import assert from 'node:assert/strict'
 import type { InstrumentMaker } from '../../agent/metrics/instrument-maker.ts'
 import type { BucketsInstrument, CounterInstrument, GaugeInstrument } from '../../agent/metrics/instruments.ts'
 import { instrumentDescriptionCharsMax, instrumentNameCharsMax } from '../../wire/limits.ts'
 import { SpillwayError } from '../../wire/spillway-error.ts'
 import { fittedBuckets, type OwnBuckets } from '../fitted-buckets.ts'
 import { ToldTotals } from '../told-totals.ts'
-import { hasValues, type PromMetric, type PromSample, readAnswer, readValues } from './prom-metric.ts'
+import { hasValues, type PromMetric, type PromSample, readAnswer, readValues, typeOf } from './prom-metric.ts'
 
 /** What becomes of asking. */
 export interface AskEvents {
@@ -137,11 +138,15 @@ function isThenable(value: unknown): value is PromiseLike<unknown> {
   return value !== null && typeof value === 'object' && 'then' in value && typeof value.then === 'function'
 }
 
-function makeInstruments({ type, name, help = '' }: PromMetric, metrics: InstrumentMaker): Instruments {
+function makeInstruments(source: PromMetric, metrics: InstrumentMaker): Instruments {
+  const { name, help = '' } = source
+  const type = typeOf(source)
   const given = instrumentName(name)
   const group = /^[A-Za-z0-9]*/.exec(given)?.[0] ?? ''
   const options = { description: String(help).slice(0, instrumentDescriptionCharsMax), group }
   switch (type) {
+    case undefined:
+      return assert.fail('what is no metric was to be published')
     case 'counter':
       return { type, counter: made((with_) => metrics.createCounter(given, with_), options) }
     case 'gauge':
