@@ -15,7 +15,7 @@ import { isPromMetric } from './prom-client/prom-metric.ts'
 import { type AskEvents, PublishedMetric } from './prom-client/published-metric.ts'
 import { Warnings } from './warnings.ts'
 
-/** A registry of prom-client, 14 or 15. */
+/** A registry of prom-client, from 14.2. */
 export interface PromRegistry {
   getMetricsAsArray(): readonly unknown[]
 }
