@@ -238,9 +238,10 @@ test('a value with a weight counts as that many of it', () => {
       const { sum: allSum, ...all } = histogramOf(values.flatMap(([value, weight]) => Array<number>(weight).fill(value))).value()
       expect(rest).toEqual(all)
       expect(weighted.count).toBe(values.reduce((count, [, weight]) => count + weight, 0))
-      // Each product is rounded once, and so is either sum.
       const magnitude = values.reduce((total, [value, weight]) => total + Math.abs(value / 1_024) * weight, 0)
-      expect(Math.abs(sum / 1_024 - allSum / 1_024)).toBeLessThanOrEqual(magnitude * 2 ** -51 + Number.MIN_VALUE)
+      // Each product is rounded once, and so is either sum; near the end of the doubles they are cut off on the way as well.
+      if (magnitude < Number.MAX_VALUE / 4_096)
+        expect(Math.abs(sum / 1_024 - allSum / 1_024)).toBeLessThanOrEqual(magnitude * 2 ** -51 + Number.MIN_VALUE)
     }),
   )
   const beyond = new ExponentialHistogram()
