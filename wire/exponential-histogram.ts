@@ -194,8 +194,9 @@ export class ExponentialHistogram {
    */
   record(value: number, weight = 1): void {
     this.count += weight
-    if (value < this.min) this.min = value
-    if (value > this.max) this.max = value
+    // -0 is 0 and must look like it, in whatever order the two come.
+    if (value < this.min) this.min = value + 0
+    if (value > this.max) this.max = value + 0
     // One product is rounded; beyond the largest double the sum is the largest double too.
     const product = value * weight
     this.#addSum(product - product === 0 ? product : finiteSum(product, 0))
