@@ -6,7 +6,13 @@
  */
 import { type Context, type Message, Subscriber, XPublisher } from 'zeromq'
 import { beaconTopic, demandTopic } from '../wire/control.ts'
-import { controlBytesMax, controlsPerPollMax, dataHighWaterMarkFrames, subscriptionsPerPollMax } from '../wire/limits.ts'
+import {
+  controlBytesMax,
+  controlsPerPollMax,
+  dataHighWaterMarkFrames,
+  subscriptionsPerPollMax,
+  upstreamHighWaterMark,
+} from '../wire/limits.ts'
 import { allowAddress, openSocket, privateContext } from '../wire/socket.ts'
 import type { Heads, LinkHears, LinkNetwork, LinkSockets } from './link-network.ts'
 import type { LinkEndpoints } from './options.ts'
@@ -49,6 +55,7 @@ class ZeroMqSockets implements LinkSockets {
       immediate: true,
       sendHighWaterMark: dataHighWaterMarkFrames,
       maxMessageSize: controlBytesMax,
+      receiveHighWaterMark: upstreamHighWaterMark,
     })
     this.#data = data
     const control = openSocket(this.#context, Subscriber, { receiveTimeout: 0, receiveHighWaterMark: 64, maxMessageSize: controlBytesMax })

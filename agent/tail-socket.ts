@@ -2,7 +2,7 @@
 import { type Context, XPublisher } from 'zeromq'
 import { bindSocket } from '../wire/bind.ts'
 import type { Endpoint } from '../wire/endpoint.ts'
-import { boundHighWaterMarkFrames, controlBytesMax, subscriptionsPerPollMax } from '../wire/limits.ts'
+import { boundHighWaterMarkFrames, controlBytesMax, subscriptionsPerPollMax, upstreamHighWaterMark } from '../wire/limits.ts'
 import { openSocket, privateContext } from '../wire/socket.ts'
 
 export interface TailSocket {
@@ -33,6 +33,7 @@ export class ZeroMqTailSocket implements TailSocket {
       receiveTimeout: 0,
       sendHighWaterMark: boundHighWaterMarkFrames,
       maxMessageSize: controlBytesMax,
+      receiveHighWaterMark: upstreamHighWaterMark,
     })
     try {
       await bindSocket(socket, this.#endpoint, 'bind', advice)

@@ -17,7 +17,7 @@ import {
   encodeDemand,
 } from '../wire/control.ts'
 import type { Endpoint } from '../wire/endpoint.ts'
-import { acknowledgementsPerMessage, controlBytesMax, controlRangesMax, lastWordsMs } from '../wire/limits.ts'
+import { acknowledgementsPerMessage, controlBytesMax, controlRangesMax, lastWordsMs, upstreamHighWaterMark } from '../wire/limits.ts'
 import { openSocket } from '../wire/socket.ts'
 import type { Ask, OriginBook, TopicBook } from './ledger.ts'
 
@@ -30,7 +30,12 @@ export class ControlPublisher {
   constructor(context: Context, endpoint: Endpoint, run: string) {
     this.endpoint = endpoint
     this.#run = run
-    this.#socket = openSocket(context, XPublisher, { sendTimeout: 0, maxMessageSize: controlBytesMax, linger: lastWordsMs })
+    this.#socket = openSocket(context, XPublisher, {
+      sendTimeout: 0,
+      maxMessageSize: controlBytesMax,
+      receiveHighWaterMark: upstreamHighWaterMark,
+      linger: lastWordsMs,
+    })
   }
 
   async open(): Promise<void> {

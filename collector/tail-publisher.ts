@@ -5,7 +5,7 @@
 import { type Context, XPublisher } from 'zeromq'
 import { bindSocket } from '../wire/bind.ts'
 import type { Endpoint } from '../wire/endpoint.ts'
-import { controlBytesMax, lastWordsMs, tailHighWaterMarkFrames } from '../wire/limits.ts'
+import { controlBytesMax, lastWordsMs, tailHighWaterMarkFrames, upstreamHighWaterMark } from '../wire/limits.ts'
 import { openSocket } from '../wire/socket.ts'
 import type { TailSubscriptions } from './tail-subscriptions.ts'
 
@@ -22,6 +22,7 @@ export class TailPublisher {
       sendTimeout: 0,
       sendHighWaterMark: tailHighWaterMarkFrames,
       maxMessageSize: controlBytesMax,
+      receiveHighWaterMark: upstreamHighWaterMark,
       linger: lastWordsMs,
     })
   }

@@ -60,6 +60,12 @@ export const retrySendMaxMs = 100
 /** How often an agent looks at its sockets for subscriptions and acknowledgements when nothing happens. */
 export const agentPollMs = 50
 
+/**
+ * Of a publisher's socket, for what its subscribers send up: none. A bound would be no bound, since libzmq moves what
+ * comes into a list of its own; but a peer that reaches it, sends a PING and resets its connection aborts the process.
+ */
+export const upstreamHighWaterMark = 0
+
 /** Subscription events handled in one look. The rest waits for the next look, so a flood cannot hold the application. */
 export const subscriptionsPerPollMax = 1_000
 
