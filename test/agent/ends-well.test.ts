@@ -100,6 +100,13 @@ test.each([
   expect(await collector.kept('main', 1)).toHaveLength(1)
 })
 
+test('workers that end themselves amid a storm of lines leave the process alone', async () => {
+  await using collector = await startCollector()
+  await using app = await runApp('worker-storm.mjs', { env: collector.env })
+  expect(app).toMatchObject({ code: 0, signal: null })
+  expect(app.stdout).toBe('main ended well\n')
+})
+
 test("terminating pino's worker loses nothing that was sent and does not abort the process", async () => {
   await using collector = await startCollector()
   await using app = await runApp('worker-terminated.mjs', { env: collector.env })
