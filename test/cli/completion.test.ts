@@ -8,19 +8,12 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { levels } from '../../wire/level.ts'
-import { type DebianTool, takeFromDebian } from '../support/debian-program.ts'
+import { type DebianTool, findDebianTool } from '../support/debian-tool.ts'
 import { cli, runApp, startCollector, tempDir } from '../support/processes.ts'
 import { Pane } from '../support/tmux.ts'
 import { runCli } from './run-cli.ts'
 
 const run = promisify(execFile)
-
-async function installed(name: string, otherwise: () => Promise<DebianTool>): Promise<DebianTool> {
-  return run(name, ['--version']).then(
-    () => ({ path: name, env: {} }),
-    () => otherwise(),
-  )
-}
 
 const shellsHere: Readonly<Record<'bash' | 'zsh' | 'fish', () => Promise<{ readonly start: string; readonly load: string }>>> = {
   bash: async () => ({
@@ -28,9 +21,10 @@ const shellsHere: Readonly<Record<'bash' | 'zsh' | 'fish', () => Promise<{ reado
     load: 'source <(spillway completion bash); bind "set bell-style none"; bind "set show-all-if-ambiguous on"',
   }),
   zsh: async () => {
-    const { path, env } = await installed('zsh', () => takeFromDebian({ name: 'zsh', file: 'bin/zsh', packages: ['zsh', 'zsh-common'] }))
+    const { path, env } = await findDebianTool({ name: 'zsh', file: 'bin/zsh', packages: ['zsh', 'zsh-common'] })
     const root = path.replace(/\/?bin\/zsh$/, '')
-    const own = path === 'zsh' ? '' : `module_path=(${root}/usr/lib/*/zsh/*(/)); fpath=(${root}/usr/share/zsh/functions/**/*(/)); `
+    const own =
+      Object.keys(env).length === 0 ? '' : `module_path=(${root}/usr/lib/*/zsh/*(/)); fpath=(${root}/usr/share/zsh/functions/**/*(/)); `
     const libraries = Object.entries(env)
       .map(([key, value]) => `${key}=${value} `)
       .join('')
@@ -40,10 +34,8 @@ const shellsHere: Readonly<Record<'bash' | 'zsh' | 'fish', () => Promise<{ reado
     }
   },
   fish: async () => {
-    const { path, env } = await installed('fish', () =>
-      takeFromDebian({ name: 'fish', file: 'usr/bin/fish', packages: ['fish', 'fish-common'] }),
-    )
-    const own = path === 'fish' ? '' : `set -g fish_function_path ${path.replace(/bin\/fish$/, 'share/fish/functions')}; `
+    const { path, env } = await findDebianTool({ name: 'fish', packages: ['fish', 'fish-common'] })
+    const own = Object.keys(env).length === 0 ? '' : `set -g fish_function_path ${path.replace(/bin\/fish$/, 'share/fish/functions')}; `
     const libraries = Object.entries(env)
       .map(([key, value]) => `${key}=${value} `)
       .join('')
@@ -173,7 +165,7 @@ test('the manual page holds every command and flag, and groff has nothing to say
   await using dir = await tempDir()
   const file = join(dir.path, 'spillway.1')
   await writeFile(file, page.stdout)
-  const groff = await installed('groff', groffFromDebian)
+  const groff = await findGroff()
   const env = { ...process.env, ...groff.env }
   const { stdout, stderr } = await run(groff.path, ['-man', '-Tascii', '-ww', '-P-cbou', file], { env, maxBuffer: 10_000_000 })
   expect(stderr).toBe('')
@@ -186,8 +178,9 @@ test('the manual page holds every command and flag, and groff has nothing to say
   expect(existsSync(join(cli, '../../spillway.1'))).toBe(true)
 })
 
-async function groffFromDebian(): Promise<DebianTool> {
-  const { path, env } = await takeFromDebian({ name: 'groff', file: 'usr/bin/groff', packages: ['groff-base'] })
+async function findGroff(): Promise<DebianTool> {
+  const { path, env } = await findDebianTool({ name: 'groff', packages: ['groff-base'] })
+  if (Object.keys(env).length === 0) return { path, env }
   const root = path.replace(/usr\/bin\/groff$/, '')
   const share = (await run('sh', ['-c', 'ls -d "$0"usr/share/groff/[0-9]*', root])).stdout.trim()
   const own = { GROFF_BIN_PATH: join(root, 'usr/bin'), GROFF_FONT_PATH: join(share, 'font'), GROFF_TMAC_PATH: join(share, 'tmac') }

@@ -2,13 +2,17 @@
 import { spawn } from 'node:child_process'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { findTool } from './debian-tool.ts'
+import { findDebianTool } from './debian-tool.ts'
 import { freePorts, RunningProcess, tempDir } from './processes.ts'
 import { until } from './until.ts'
 
-export const findInfluxd = (): Promise<string | undefined> => findTool({ name: 'influxd', package: 'influxdb', versionArgs: ['version'] })
-export const findVictoria = (): Promise<string | undefined> =>
-  findTool({ name: 'victoria-metrics', package: 'victoria-metrics', versionArgs: ['-version'] })
+export async function findInfluxd(): Promise<string> {
+  return (await findDebianTool({ name: 'influxd', packages: ['influxdb'], versionArgs: ['version'] })).path
+}
+
+export async function findVictoria(): Promise<string> {
+  return (await findDebianTool({ name: 'victoria-metrics', packages: ['victoria-metrics'], versionArgs: ['-version'] })).path
+}
 
 interface InfluxServer extends AsyncDisposable {
   readonly url: string

@@ -2,8 +2,8 @@
 import { spawn } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { findDebianTool } from './debian-tool.ts'
 import { freePorts, RunningProcess, tempDir } from './processes.ts'
-import { findTool } from './promtool.ts'
 import { until } from './until.ts'
 
 export interface Sample {
@@ -18,9 +18,14 @@ export interface TestPrometheus extends AsyncDisposable {
   lastError(): Promise<string>
 }
 
+/** Path of a Prometheus that runs. */
+export async function findPrometheus(): Promise<string> {
+  return (await findDebianTool({ name: 'prometheus', packages: ['prometheus'] })).path
+}
+
 /** @param target - `host:port` whose `/metrics` is scraped. */
 export async function startPrometheus(target: string, { nativeHistograms = false } = {}): Promise<TestPrometheus> {
-  const program = await findTool('prometheus')
+  const program = await findPrometheus()
   const dir = await tempDir()
   const port = await freePorts()
   const config = join(dir.path, 'prometheus.yml')

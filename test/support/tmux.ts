@@ -1,13 +1,12 @@
 /**
- * A real terminal for tests: a program in a pane of tmux, driven by keys and looked at as a person would see it. A tmux
- * that is installed is used; else it is taken out of Debian's packages, without installing them, and kept in `test/.tools`.
+ * A real terminal for tests: a program in a pane of tmux, driven by keys and looked at as a person would see it.
  */
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { type DebianTool, takeFromDebian } from './debian-program.ts'
+import { type DebianTool, findDebianTool } from './debian-tool.ts'
 import { root, type TempDir, tempDir } from './processes.ts'
 import { until } from './until.ts'
 
@@ -17,13 +16,7 @@ let found: Promise<DebianTool> | undefined
 
 /** The tmux to use. */
 function findTmux(): Promise<DebianTool> {
-  found ??= (async () => {
-    const isInstalled = await run('tmux', ['-V']).then(
-      () => true,
-      () => false,
-    )
-    return isInstalled ? { path: 'tmux', env: {} } : takeFromDebian({ name: 'tmux', file: 'usr/bin/tmux', packages: ['tmux'] })
-  })()
+  found ??= findDebianTool({ name: 'tmux', packages: ['tmux'], versionArgs: ['-V'] })
   return found
 }
 

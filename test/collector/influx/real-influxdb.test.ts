@@ -13,13 +13,12 @@ import { configFor, settled, startSteady, stopSteady } from '../spooling.ts'
 import { influxSink, isLong, longMs, startCounted, sumBelow } from './influx-run.ts'
 
 const influxd = await findInfluxd()
-const inReal = test.skipIf(influxd === undefined)
 
-inReal(
+test(
   'log lines of two processes of one service and host are all there, each once',
   async () => {
     const lines = isLong ? 1_000_000 : 60_000
-    await using server = await startInfluxOne(influxd ?? '')
+    await using server = await startInfluxOne(influxd)
     await using dir = await tempDir()
     await using collector = await startCollector({
       dir: dir.path,
@@ -37,12 +36,12 @@ inReal(
   longMs,
 )
 
-inReal(
+test(
   'points of metrics are all there, each once',
   async () => {
     const frames = isLong ? 2_000 : 60
     const perFrame = 500
-    await using server = await startInfluxOne(influxd ?? '')
+    await using server = await startInfluxOne(influxd)
     await using dir = await tempDir()
     await using collector = await startCollector({
       dir: dir.path,
@@ -71,10 +70,10 @@ inReal(
   longMs,
 )
 
-inReal(
+test(
   'killed and started anew ten times while lines come, it has each of them once',
   async () => {
-    await using server = await startInfluxOne(influxd ?? '')
+    await using server = await startInfluxOne(influxd)
     await using dir = await tempDir()
     await using collector = await startCollector({
       dir: dir.path,
@@ -105,10 +104,10 @@ inReal(
   longMs,
 )
 
-inReal(
+test(
   'a collector killed and started anew while it is away and while it is back leaves each line there once',
   async () => {
-    await using server = await startInfluxOne(influxd ?? '')
+    await using server = await startInfluxOne(influxd)
     await using dir = await tempDir()
     const args = configFor(dir.path, { maxBytes: '1GiB', sinks: influxSink(server.url) })
     let collector = await startCollector({ dir: dir.path, args })
@@ -134,8 +133,8 @@ inReal(
   longMs,
 )
 
-inReal('lines it refuses are rejected in the books, also after the collector was killed, and kept in a file', async () => {
-  await using server = await startInfluxOne(influxd ?? '')
+test('lines it refuses are rejected in the books, also after the collector was killed, and kept in a file', async () => {
+  await using server = await startInfluxOne(influxd)
   await using dir = await tempDir()
   // `n` is text there already.
   await fetch(`${server.url}/write?db=telemetry`, { method: 'POST', body: 'logs,service=shop n="text"' })
@@ -159,8 +158,8 @@ inReal('lines it refuses are rejected in the books, also after the collector was
   expect(kept[0]).toContain('field type conflict')
 })
 
-inReal('validate --connect tells of a server that is away, of wrong credentials, and of a database that is not there', async () => {
-  await using server = await startInfluxOne(influxd ?? '', { user: 'writer', password: 'sesame-sesame' })
+test('validate --connect tells of a server that is away, of wrong credentials, and of a database that is not there', async () => {
+  await using server = await startInfluxOne(influxd, { user: 'writer', password: 'sesame-sesame' })
   await using dir = await tempDir()
   const check = async (sink: string) => {
     const args = configFor(dir.path, { sinks: `influx: { type: influxdb, ${sink} }` })

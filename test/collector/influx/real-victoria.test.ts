@@ -10,7 +10,6 @@ import { configFor, settled } from '../spooling.ts'
 import { influxSink, isLong, longMs, startCounted, sumBelow } from './influx-run.ts'
 
 const victoria = await findVictoria()
-const inReal = test.skipIf(victoria === undefined)
 
 /** Count and sum of the samples of a series, once there are so many: what was written shows after a moment. */
 function samples(server: Victoria, match: string, count: number): Promise<{ count: number; sum: number }> {
@@ -27,11 +26,11 @@ function samples(server: Victoria, match: string, count: number): Promise<{ coun
   })
 }
 
-inReal(
+test(
   'the numbers of log lines are all there',
   async () => {
     const lines = isLong ? 1_000_000 : 30_000
-    await using server = await startVictoria(victoria ?? '')
+    await using server = await startVictoria(victoria)
     await using dir = await tempDir()
     await using collector = await startCollector({
       dir: dir.path,
@@ -45,7 +44,7 @@ inReal(
   longMs,
 )
 
-inReal(
+test(
   'points of metrics are all there, written as to 2.x too',
   async () => {
     for (const [how, more] of [
@@ -53,7 +52,7 @@ inReal(
       ['/api/v2/write', ', version: 3'],
     ] as const) {
       const frames = isLong ? 2_000 : 40
-      await using server = await startVictoria(victoria ?? '')
+      await using server = await startVictoria(victoria)
       await using dir = await tempDir()
       await using collector = await startCollector({
         dir: dir.path,

@@ -4,14 +4,13 @@ import { ExponentialHistogram, relativeErrorMax } from '../../../wire/exponentia
 import type { InstrumentPoints } from '../../../wire/points.ts'
 import { metricTopic } from '../../../wire/topic.ts'
 import { startCollector } from '../../support/processes.ts'
-import { type Sample, startPrometheus, type TestPrometheus } from '../../support/prometheus.ts'
-import { findTool } from '../../support/promtool.ts'
+import { findPrometheus, type Sample, startPrometheus, type TestPrometheus } from '../../support/prometheus.ts'
 import { until } from '../../support/until.ts'
 import { HandMadeAgent } from '../hand-made-agent.ts'
 
 // Downloading it takes a while where it is not installed.
 beforeAll(async () => {
-  await findTool('prometheus')
+  await findPrometheus()
 }, 300_000)
 
 const topic = metricTopic('shop', 'http')
