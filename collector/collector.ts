@@ -254,7 +254,7 @@ export class Collector {
 
   /** The same and more for Prometheus, and the applications' own metrics rolled up. */
   metrics(): readonly MetricFamily[] {
-    const { spool, runners, metrics } = this.#openBooks
+    const { spool, runners, metrics, services } = this.#openBooks
     const rows = this.#serviceRows()
     const queues = [
       { name: 'spool', unit: 'bytes' as const, depth: spool.depth.now, peak: spool.depth.takePeak() },
@@ -266,7 +266,12 @@ export class Collector {
       })),
     ]
     const applications = metrics.families(Date.now())
-    const own = collectorFamilies(this.status(), rows, { queues, syncs: spool.syncDurations.counts(), process: processGauges() })
+    const own = collectorFamilies(this.status(), rows, {
+      queues,
+      unclean: services.unclean(),
+      syncs: spool.syncDurations.counts(),
+      process: processGauges(),
+    })
     return [...own, ...applications]
   }
 
@@ -569,7 +574,13 @@ export async function openBooks(
     spool,
     sinks,
     losses,
-    newLedger: () => new Ledger(wanted, sinks.length, (book) => services.retire(book.topic, topicStatus(book))),
+    newLedger: () =>
+      new Ledger(
+        wanted,
+        sinks.length,
+        (book) => services.retire(book.topic, topicStatus(book)),
+        ({ who }) => services.countUnclean(who?.service),
+      ),
     nowMs: performance.now(),
   })
   const names = sinks.map(({ name }) => name)

@@ -160,6 +160,7 @@ export class Ledger {
   readonly #wanted: CompiledPatterns
   readonly #sinkCount: number
   readonly #onForgotten: (book: TopicBook) => void
+  readonly #onUnclean: (origin: OriginBook) => void
   #losses: BookedLoss[] = []
   readonly #dirty = new Set<TopicBook>()
   readonly #acknowledgements = new Set<TopicBook>()
@@ -176,11 +177,18 @@ export class Ledger {
   /**
    * @param sinkCount - Sinks that keep.
    * @param onForgotten - Told of a book that is about to be forgotten.
+   * @param onUnclean - Told of an origin when it becomes unclean.
    */
-  constructor(wanted: CompiledPatterns, sinkCount: number, onForgotten: (book: TopicBook) => void = () => undefined) {
+  constructor(
+    wanted: CompiledPatterns,
+    sinkCount: number,
+    onForgotten: (book: TopicBook) => void = () => undefined,
+    onUnclean: (origin: OriginBook) => void = () => undefined,
+  ) {
     this.#wanted = wanted
     this.#sinkCount = sinkCount
     this.#onForgotten = onForgotten
+    this.#onUnclean = onUnclean
   }
 
   /**
@@ -423,8 +431,13 @@ export class Ledger {
       return
     }
     if (!origin.isGivenUp && quietMs > goneAfterMs && origin.state === 'unclean') this.#giveUp(origin, nowMs)
-    if (quietMs > uncleanAfterMs) origin.state = 'unclean'
+    if (quietMs > uncleanAfterMs) this.#unclean(origin)
     else if (quietMs > silentAfterIntervals * origin.everyMs) origin.state = 'silent'
+  }
+
+  #unclean(origin: OriginBook): void {
+    if (origin.state !== 'unclean') this.#onUnclean(origin)
+    origin.state = 'unclean'
   }
 
   /** Nothing more will come from this origin: what it accepted and never sent is lost too. */

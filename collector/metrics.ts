@@ -15,6 +15,8 @@ import type { CollectorStatus, TopicStatus } from './status.ts'
 /** What no status has: how full queues have been, and what the process takes. */
 export interface CollectorGauges {
   readonly queues: readonly QueueGauge[]
+  /** Processes that have gone without goodbye, by service. */
+  readonly unclean: readonly (readonly [service: string, processes: number])[]
   readonly syncs: DurationCounts | undefined
   readonly process: ProcessGauges
 }
@@ -61,7 +63,7 @@ export function collectorFamilies(status: CollectorStatus, services: readonly Se
   return [
     ...recordFamilies(services),
     ...lossFamilies(status, services),
-    ...originFamilies(status),
+    ...originFamilies(status, gauges),
     ...sinkFamilies(status),
     ...spoolFamilies(status, gauges),
     ...intakeFamilies(status),
@@ -113,7 +115,7 @@ function lossFamilies({ losses }: CollectorStatus, services: readonly ServiceCou
   ]
 }
 
-function originFamilies({ origins }: CollectorStatus): MetricFamily[] {
+function originFamilies({ origins }: CollectorStatus, { unclean }: CollectorGauges): MetricFamily[] {
   const unknown = origins.reduce((sum, { unknownTail }) => sum + (unknownTail?.recordsMax ?? 0), 0)
   return [
     family(
@@ -121,6 +123,12 @@ function originFamilies({ origins }: CollectorStatus): MetricFamily[] {
       'gauge',
       'Application processes known, by state.',
       originStates.map((state) => [{ state }, origins.filter((origin) => origin.state === state).length]),
+    ),
+    family(
+      'origins_unclean_total',
+      'counter',
+      'Application processes that have gone without goodbye.',
+      unclean.map(([service, processes]) => [{ service }, processes]),
     ),
     single('unknown_tail_records', 'gauge', 'At most so many records of unclean processes are not in these books.', unknown),
   ]

@@ -38,6 +38,7 @@ const gauges: ReadonlySet<keyof TopicStatus> = new Set(['inFlight', 'pending'])
 export class ServiceCounters {
   readonly #servicesMax: number
   readonly #services = new Set<string>()
+  readonly #unclean = new Map<string, number>()
   readonly #rows = new Map<string, Row>()
   readonly #rowsByHead = new Map<string, Row>()
 
@@ -49,6 +50,19 @@ export class ServiceCounters {
   /** Keeps what a topic has counted whose origin is being forgotten. */
   retire(topic: string, books: TopicStatus): void {
     add(this.#row(topic).retired, books)
+  }
+
+  /** @param service - Of a process that has gone without goodbye; undefined when it never said whose it is. */
+  countUnclean(service: string | undefined): void {
+    const name = service !== undefined && this.#known(service) ? service : otherService
+    this.#unclean.set(name, (this.#unclean.get(name) ?? 0) + 1)
+  }
+
+  /** Processes that have gone without goodbye, of every service there is. */
+  unclean(): (readonly [service: string, processes: number])[] {
+    // A count that begins with its first process has not increased by it: each begins at nought.
+    const services = new Set([...this.#services, ...this.#unclean.keys()])
+    return [...services].map((service) => [service, this.#unclean.get(service) ?? 0])
   }
 
   /**

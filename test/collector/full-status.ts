@@ -69,6 +69,10 @@ export function fullGauges(): CollectorGauges {
       { name: 'ingest', unit: 'frames', depth: 1, peak: 2 },
       { name: 'sink', unit: 'records', depth: 3, peak: 4 },
     ],
+    unclean: [
+      ['shop', 2],
+      ['cart', 0],
+    ],
     syncs: syncs.counts(),
     process: { residentBytes: 50_000_000, cpuSeconds: 1.25, startedAtMs: 1_779_999_987_655, nodeVersion: 'v20.19.0' },
   }

@@ -324,6 +324,27 @@ describe('an origin', () => {
     expect(state(ledger)).toBe('live')
   })
 
+  test('is told to have become unclean once each time it does, and not again after a restart', () => {
+    let told = 0
+    const tell = () => {
+      told += 1
+    }
+    const ledger = new Ledger(compilePatterns(['log.>']), 0, undefined, tell)
+    ledger.announce(origin, manifest({}), 0)
+    ledger.tick(30_000, taken)
+    expect(told).toBe(0)
+    for (const atMs of [30_001, 60_000]) ledger.tick(atMs, taken)
+    expect(told).toBe(1)
+    ledger.announce(origin, manifest({}), 60_001)
+    ledger.tick(90_002, taken)
+    expect(told).toBe(2)
+    const next = new Ledger(compilePatterns(['log.>']), 0, undefined, tell)
+    next.restoreOrigin(origin, { who: undefined, state: 'unclean', everyMs: 2_000, isGivenUp: false }, 90_003)
+    next.tick(150_000, taken)
+    expect(state(next)).toBe('unclean')
+    expect(told).toBe(2)
+  })
+
   test('that said goodbye stays finished, however long ago', () => {
     const ledger = newLedger()
     ledger.announce(origin, manifest({}, { final: true }), 0)

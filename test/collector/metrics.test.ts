@@ -51,6 +51,8 @@ origins{state="live"} 1
 origins{state="silent"} 0
 origins{state="finished"} 0
 origins{state="unclean"} 2
+origins_unclean_total{service="shop"} 2
+origins_unclean_total{service="cart"} 0
 unknown_tail_records 1204
 sink_records_written_total{sink="files",type="file"} 80
 sink_records_written_total{sink="influx",type="influxdb"} 80

@@ -35,6 +35,24 @@ describe('the counters per service and level', () => {
     expect(rows[0]?.books).toMatchObject({ accepted: 111, lost: { unanswered: 11, overload: 2 }, inFlight: 3, late: 5 })
   })
 
+  test('count processes gone without goodbye, from 0 for every service, under one name for those that are too many', () => {
+    const counters = new ServiceCounters(2)
+    counters.rows([
+      [logTopic('info', 'shop'), books(1)],
+      [logTopic('info', 'cart'), books(1)],
+    ])
+    expect(counters.unclean()).toEqual([
+      ['shop', 0],
+      ['cart', 0],
+    ])
+    for (const service of ['cart', 'cart', 'third', 'fourth', undefined]) counters.countUnclean(service)
+    expect(counters.unclean()).toEqual([
+      ['shop', 0],
+      ['cart', 2],
+      ['_other', 3],
+    ])
+  })
+
   test('keep what origins have counted that are forgotten', () => {
     const counters = new ServiceCounters()
     const topic = logTopic('info', 'shop')
