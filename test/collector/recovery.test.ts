@@ -192,6 +192,7 @@ test('bits flipped anywhere in a spool, many times: the start never fails, every
   const segments = segmentsOf(join(dir.path, 'whole', 'spool'))
   expect(segments.length).toBeGreaterThanOrEqual(4)
   let hit = 0
+  let unknowns = 0
   for (let run = 0; run < 60; run += 1) {
     const at = join(dir.path, String(run))
     cpSync(join(dir.path, 'whole'), at, { recursive: true })
@@ -217,22 +218,26 @@ test('bits flipped anywhere in a spool, many times: the start never fails, every
     const kept = linesIn(at, 'shop')
     const numbers = kept.map((line) => (JSON.parse(line) as { n: number }).n)
     for (const [i, line] of kept.entries()) expect(line).toBe(text(numbers[i] ?? -1))
-    expect(new Set(numbers).size).toBe(numbers.length)
+    expect({ run, seed, lines: numbers.length }).toEqual({ run, seed, lines: new Set(numbers).size })
     expect(numbers).toEqual(numbers.toSorted((a, b) => a - b))
     const { accepted, delivered, lost, expired } = it.books.ledger.totals()
     const lostRecords = Object.values(lost).reduce((sum, records) => sum + records, 0)
+    // With the beginning hit and all books behind it too, nothing says what came before the first frame that is there.
+    const unknown = accepted === count ? 0 : (numbers[0] ?? 0)
+    if (unknown > 0) unknowns += 1
     expect({ run, seed, accepted, delivered, gone: lostRecords + expired }).toEqual({
       run,
       seed,
-      accepted: count,
+      accepted: count - unknown,
       delivered: kept.length,
-      gone: count - kept.length,
+      gone: count - unknown - kept.length,
     })
     if (kept.length < count) hit += 1
     await it.abandon()
     rmSync(at, { recursive: true })
   }
   expect(hit).toBeGreaterThan(30)
+  expect(unknowns).toBeLessThan(5)
 })
 
 test('a spool whose oldest segment has no head any more: what was pending there is counted, and not called delivered', async () => {
