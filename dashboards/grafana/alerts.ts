@@ -1,7 +1,7 @@
 /** Alerts on the books of collectors, said once: rules of Prometheus', and the same for Grafana to provision. */
 import { stringify } from 'yaml'
 
-export interface AlertRule {
+interface AlertRule {
   readonly name: string
   /** Each series of it that is above, or below, the bound is an alert of its own. */
   readonly expression: string
@@ -16,7 +16,7 @@ export interface AlertRule {
 
 const own = 'spillway_collector_'
 
-export const alertRules: readonly AlertRule[] = [
+const alertRules: readonly AlertRule[] = [
   {
     name: 'SpillwayRecordsLost',
     expression: `sum by (instance, service, reason) (increase(${own}records_lost_total[10m]))`,

@@ -200,6 +200,7 @@ const rows: readonly { readonly title?: string; readonly height: number; readonl
     ],
   },
   {
+    // Applications may have metrics of these names: theirs have a service.
     title: 'The collector’s process',
     height: 8,
     panels: [
@@ -208,14 +209,17 @@ const rows: readonly { readonly title?: string; readonly height: number; readonl
         title: 'Processor time',
         unit: 'short',
         lines: [
-          { expression: `rate(process_cpu_seconds_total{}[$__rate_interval]) * on (instance) ${own}build_info{}`, legend: '{{instance}}' },
+          {
+            expression: `rate(process_cpu_seconds_total{,service=""}[$__rate_interval]) * on (instance) ${own}build_info{}`,
+            legend: '{{instance}}',
+          },
         ],
       },
       {
         kind: 'lines',
         title: 'Memory',
         unit: 'bytes',
-        lines: [{ expression: `process_resident_memory_bytes{} * on (instance) ${own}build_info{}`, legend: '{{instance}}' }],
+        lines: [{ expression: `process_resident_memory_bytes{,service=""} * on (instance) ${own}build_info{}`, legend: '{{instance}}' }],
       },
       { kind: 'lines', title: 'Runs since', unit: 's', lines: [{ expression: now('uptime_seconds', 'instance'), legend: '{{instance}}' }] },
     ],

@@ -16,7 +16,7 @@ import { influxql } from './influxql.ts'
 import type { Measure } from './measures.ts'
 import { label, promql } from './promql.ts'
 
-export type SourceName = 'prometheus' | 'influxql' | 'flux'
+type SourceName = 'prometheus' | 'influxql' | 'flux'
 
 /** A query of one panel. In its legend, `{http.route}` stands for an attribute. */
 export interface PanelQuery {

@@ -12,6 +12,7 @@ export interface Sample {
 }
 
 export interface TestPrometheus extends AsyncDisposable {
+  readonly url: string
   /** What an expression is now. */
   query(expression: string): Promise<Sample[]>
   /** Why the last scrape failed; empty when it did not. */
@@ -58,6 +59,7 @@ export async function startPrometheus(target: string, { nativeHistograms = false
     },
   )
   return {
+    url: `http://127.0.0.1:${port}`,
     async query(expression) {
       const answer = (await get(`query?query=${encodeURIComponent(expression)}`)) as {
         readonly data?: {
