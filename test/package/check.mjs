@@ -117,7 +117,7 @@ async function checkContents(tarball) {
   for (const name of names) {
     const size = readFileSync(join(folder, 'package', name)).byteLength
     bytes += size
-    expect(/^(dist|docs)\//.test(name) || /^[^/]+$/.test(name), `${name} does not belong there`)
+    expect(/^(dist|docs|dashboards\/grafana)\//.test(name) || /^[^/]+$/.test(name), `${name} does not belong there`)
     expect(!/test|bench\/|(?<!\.d)\.ts$|\.tsbuildinfo$/.test(name.replace(/^docs\//, '')), `${name} does not belong there`)
     expect(size <= fileBytesMax, `${name} has ${size} bytes`)
   }
